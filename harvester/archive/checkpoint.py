@@ -1,0 +1,225 @@
+"""The checkpoint: an index over the ledger, so that a run knows at once what is settled.
+
+In:   ledger lines.  Out: the `Entry` of a call.
+
+It holds nothing that is nowhere else: how far into the ledger it has read, and what the lines up to there say of each call.
+On start it reads the rest. Lost, stale, of another archive or damaged, it is thrown away and rebuilt. It lies on local
+disk, because SQLite does not survive network shares.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from harvester.archive import ledger
+from harvester.archive.layout import LEDGER, RUNS
+from harvester.archive.ledger import Line, Position
+from harvester.errors import LedgerError, StorageError
+from harvester.model import Entry, State
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS entry (id TEXT PRIMARY KEY, digest TEXT NOT NULL, place TEXT NOT NULL, version INTEGER NOT NULL,
+  recording TEXT NOT NULL, transcript TEXT NOT NULL, link TEXT, reason TEXT) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS unsettled ON entry (recording) WHERE recording IN ('pending', 'failed');
+"""
+COLUMNS = "id, digest, place, version, recording, transcript, link, reason"
+LINES_PER_TRANSACTION = 10_000
+
+
+class Checkpoint:
+    """An open checkpoint. `caught_up` opens one that knows the whole ledger."""
+
+    def __init__(self, path: Path, archive_id: str) -> None:
+        self._path = path
+        self._archive_id = archive_id
+        self._open()
+
+    @classmethod
+    def caught_up(cls, path: Path, archive: Path, archive_id: str) -> Self:
+        """Open the checkpoint at `path` and read on to the ledger's end; rebuild it when it does not fit the ledger.
+
+        Raises LedgerError when the ledger itself does not hold together, StorageError.
+        """
+        try:
+            checkpoint = cls(path, archive_id)
+            try:
+                checkpoint._read_on(archive)
+            except BaseException:
+                checkpoint.close()
+                raise
+            return checkpoint
+        except (sqlite3.DatabaseError, _StaleError, LedgerError, UnicodeDecodeError, ValueError) as error:
+            log.warning("the checkpoint %s does not fit the archive (%s); rebuilding it from the ledgers", path, error)
+        _remove(path)
+        with _storage(path):
+            checkpoint = cls(path, archive_id)
+            checkpoint._read_on(archive)
+        return checkpoint
+
+    def find(self, ids: Iterable[str]) -> dict[str, Entry]:
+        """Return the entries of those of the ids that the archive knows."""
+        wanted = [msgspec.json.encode(list(ids)).decode()]
+        with _storage(self._path):
+            rows = self._db.execute(
+                f"SELECT {COLUMNS} FROM entry WHERE id IN (SELECT value FROM json_each(?))",
+                wanted,
+            ).fetchall()
+        return {row[0]: _entry(row) for row in rows}
+
+    def count(self) -> int:
+        """Return how many calls the archive knows."""
+        with _storage(self._path):
+            return int(self._db.execute("SELECT count(*) FROM entry").fetchone()[0])
+
+    def unsettled(self) -> Iterator[Entry]:
+        """Yield every entry whose recording is pending or failed."""
+        with _storage(self._path):
+            yield from map(
+                _entry,
+                self._db.execute(
+                    f"SELECT {COLUMNS} FROM entry WHERE recording IN ('pending', 'failed') ORDER BY place"
+                ),
+            )
+
+    def learn(self, entries: Iterable[Entry], position: Position) -> None:
+        """Take in what the ledger says up to `position`. The lines must be durable already."""
+        with _storage(self._path):
+            self._learn(entries, position)
+
+    @property
+    def position(self) -> Position:
+        """How far the checkpoint has read."""
+        return msgspec.json.decode(self._about("position") or "{}", type=Position)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            # WAL with NORMAL survives a power cut whole, if perhaps a little behind; the ledger has the rest.
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.executescript(SCHEMA)
+            about = f"{FORMAT} {self._archive_id}"
+            if self._about("archive") not in (None, about):
+                raise _StaleError("it is of another archive or format")
+            self._db.execute("INSERT OR REPLACE INTO about VALUES ('archive', ?)", (about,))
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _about(self, name: str) -> str | None:
+        row = self._db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else None
+
+    def _read_on(self, archive: Path) -> None:
+        position = self.position
+        if position.run_id and not _in_chain(archive, position):
+            raise _StaleError("it has read another ledger than the one that lies there")
+        entries: list[Entry] = []
+        lines = 0
+        for line, behind in ledger.read_from(archive, position):
+            position = behind
+            lines += 1
+            if entry := entry_of(line):
+                entries.append(entry)
+            if lines % LINES_PER_TRANSACTION == 0:
+                self._learn(entries, position)
+                entries.clear()
+        if lines:
+            self._learn(entries, position)
+
+    def _learn(self, entries: Iterable[Entry], position: Position) -> None:
+        self._db.execute("BEGIN")
+        try:
+            self._db.executemany(
+                "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [(e.id, e.digest, e.place, e.version, e.recording, e.transcript, e.link, e.reason) for e in entries],
+            )
+            text = msgspec.json.encode(position).decode()
+            self._db.execute("INSERT OR REPLACE INTO about VALUES ('position', ?)", (text,))
+            self._db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
+
+
+class _StaleError(Exception):
+    """The checkpoint belongs to something else than this ledger."""
+
+
+def entry_of(line: Line) -> Entry | None:
+    """Return what a ledger line says of its call; None for the lines that are about no call."""
+    if line.id is None or line.recording is None or line.transcript is None:
+        return None
+    return Entry(
+        id=line.id,
+        digest=line.digest or "",
+        place=line.place or "",
+        version=line.version or 0,
+        recording=State(line.recording.state),
+        transcript=State(line.transcript.state),
+        link=line.recording.link,
+        reason=line.reason,
+    )
+
+
+def _entry(row: tuple[str, str, str, int, str, str, str | None, str | None]) -> Entry:
+    call_id, digest, place, version, recording, transcript, link, reason = row
+    return Entry(
+        id=call_id,
+        digest=digest,
+        place=place,
+        version=version,
+        recording=State(recording),
+        transcript=State(transcript),
+        link=link,
+        reason=reason,
+    )
+
+
+def _in_chain(archive: Path, position: Position) -> bool:
+    """Whether the line that ends at `position` is still the one that the checkpoint has read."""
+    path = archive / RUNS / position.run_id / LEDGER
+    try:
+        with path.open("rb") as file:
+            start = max(0, position.offset_bytes - ledger.LONGEST_LINE_BYTES)
+            file.seek(start)
+            read = file.read(position.offset_bytes - start)
+    except OSError:
+        return False
+    last = read[read.rfind(b"\n", 0, len(read) - 1) + 1 :]
+    return len(read) == position.offset_bytes - start and hashlib.sha256(last).hexdigest() == position.prev
+
+
+def _remove(path: Path) -> None:
+    with _storage(path):
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def _storage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise StorageError(
+            f"cannot use the checkpoint {path}: {error}; it is an index only: delete it, or name another local place with "
+            "--checkpoint"
+        ) from error

@@ -1,0 +1,125 @@
+"""The border to the file system: what is written is durable when the function returns, what fails is a StorageError.
+
+In:   paths and bytes.  Out: durable files, or a StorageError that names the path and what to do.
+
+What only POSIX has (fsync of a folder) stands here alone, with the plain way beside it for other systems. An fsync that
+fails is never tried again on the same file: the kernel may have dropped the dirty pages and would report success
+(fsyncgate, 2018).
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from harvester.errors import StorageError
+
+ADVICE = {
+    errno.ENOSPC: "the disk is full; make room and run again: what is saved stays",
+    errno.EDQUOT: "the quota is used up; raise it or make room and run again: what is saved stays",
+    errno.EROFS: "the file system is read-only; mount it writable and run again",
+    errno.EACCES: "permission denied; give the user that runs harvester the right to write there",
+    errno.EPERM: "the operation is not permitted; give the user that runs harvester the right to write there",
+    errno.EIO: "the device reports an error; check the disk before the next run",
+    errno.ESTALE: "the share was taken away; mount it again and run again",
+    errno.EFBIG: "the file is too large for this file system, or for the limit of this process (ulimit -f)",
+}
+READ_BLOCK_BYTES = 1024 * 1024
+
+
+@contextmanager
+def guarded(doing: str, path: Path) -> Iterator[None]:
+    """Raise an OSError of the block as a StorageError: what was being done, to which path, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        advice = ADVICE.get(error.errno or 0, error.strerror or str(error))
+        raise StorageError(f"cannot {doing} {path}: {advice}") from error
+
+
+def write_durable(path: Path, data: bytes) -> None:
+    """Create a file that must not exist yet, write `data`, and fsync it."""
+    with guarded("write", path):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(file, view) :]
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def replace_durable(path: Path, data: bytes) -> None:
+    """Put a file in place whole: readers see the old one or the new one, never a mixture."""
+    part = path.with_name(f"{path.name}.part")
+    with guarded("write", part):
+        part.unlink(missing_ok=True)
+    write_durable(part, data)
+    with guarded("rename to", path):
+        part.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable. Where folders cannot be fsynced (Windows, some shares) the rename has to do."""
+    if os.name == "nt":
+        return
+    with guarded("make durable", folder):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
+        finally:
+            os.close(handle)
+
+
+def sync_file(path: Path) -> None:
+    """Make a file durable that something else has written."""
+    with guarded("make durable", path), path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def make_folders(root: Path, key: str) -> None:
+    """Create the folder `key` below `root` and durable entries for each that is new. `root` itself must exist."""
+    missing = []
+    folder = root / key
+    while folder != root and not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        with guarded("create the folder", new), suppress(FileExistsError):
+            new.mkdir()
+        sync_folder(new.parent)
+
+
+def sha256_of(path: Path) -> tuple[str, int]:
+    """Return the SHA-256 in hex and the size in bytes of a file."""
+    with guarded("read", path), path.open("rb", buffering=0) as file:
+        digest = hashlib.sha256()
+        size_bytes = 0
+        block = memoryview(bytearray(READ_BLOCK_BYTES))
+        while got := file.readinto(block):
+            digest.update(block[:got])
+            size_bytes += got
+        return digest.hexdigest(), size_bytes
+
+
+def space_bytes(path: Path) -> tuple[int, int]:
+    """Return the size of the file system of `path` and what a user without privileges may still write to it."""
+    with guarded("look at", path):
+        usage = shutil.disk_usage(path)
+        return usage.total, usage.free
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder of ours that holds nothing settled, and all in it."""
+    with guarded("remove", folder), suppress(FileNotFoundError):
+        shutil.rmtree(folder)

@@ -1,0 +1,215 @@
+"""The ledger: one line per outcome, each bearing the hash of the line before it, across all runs of the archive.
+
+In:   events.  Out: durable lines; and the lines again, checked, from any point on.
+
+One JSON object a line, ASCII only. `prev` is the SHA-256 of the previous line's bytes with its newline; the first line of the
+archive has 64 zeros. `seq` counts on across runs. The ledger is the truth: the checkpoint is rebuilt from it, the manifests are
+written from it. docs/archive-format.md describes the events and shows how to check the chain from a shell.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from harvester.archive import disk
+from harvester.archive.layout import LEDGER, RUN_ID, RUNS
+from harvester.errors import LedgerError
+from harvester.model import File
+
+GENESIS = "0" * 64
+"""What the first line of an archive continues."""
+
+LONGEST_LINE_BYTES = 16 * 1024 * 1024
+
+Event = dict[str, object]
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """How the recording or the transcript of a call ended, as a line tells it; unknown members are left out."""
+
+    state: str
+    link: str | None = None
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """What every line has, and what a call's line has besides; other members are left to whoever knows the event."""
+
+    seq: int
+    prev: str
+    event: str
+    at: str
+    id: str | None = None
+    digest: str | None = None
+    place: str | None = None
+    version: int | None = None
+    recording: Side | None = None
+    transcript: Side | None = None
+    files: tuple[File, ...] = ()
+    reason: str | None = None
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """A point in the chain: behind `offset_bytes` of the ledger of `run_id`, after line `seq`, whose hash is `prev`."""
+
+    run_id: str = ""
+    offset_bytes: int = 0
+    seq: int = 0
+    prev: str = GENESIS
+
+
+_line = msgspec.json.Decoder(Line)
+
+
+def run_ids(archive: Path) -> list[str]:
+    """Return the ids of all runs that have a ledger with a line in it, in the order of the chain.
+
+    The order is that of the first line's `seq`, not of the names: a clock that was set back must not reorder the chain.
+    """
+    with disk.guarded("read", archive / RUNS):
+        folders = [path for path in (archive / RUNS).glob("*") if RUN_ID.fullmatch(path.name)]
+        ledgers = [folder / LEDGER for folder in folders]
+        started = [(_first_seq(ledger), ledger.parent.name) for ledger in ledgers if ledger.exists()]
+    return [run_id for seq, run_id in sorted(started) if seq is not None]
+
+
+def decode_line(raw: bytes) -> Line:
+    """Read one line by itself. Raises LedgerError when it cannot be read."""
+    try:
+        return _line.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise LedgerError(f"the line cannot be read ({error})") from error
+
+
+def check_link(line: Line, after: Position, where: str) -> None:
+    """Hold a line against the one before it. Raises LedgerError when it does not continue the chain."""
+    if line.prev != after.prev or line.seq != after.seq + 1:
+        raise LedgerError(
+            f"{where}: line {line.seq} does not continue line {after.seq}: lines were altered, lost or added; "
+            "`harvester verify` tells more"
+        )
+
+
+def read_run(archive: Path, run_id: str, after: Position) -> Iterator[tuple[Line, bytes, Position]]:
+    """Yield the whole lines of one run's ledger from `after` on: the line, its bytes, and the position behind it.
+
+    A torn last line is left out; `torn_bytes` tells of it. Raises LedgerError, StorageError.
+    """
+    path = archive / RUNS / run_id / LEDGER
+    offset = after.offset_bytes if after.run_id == run_id else 0
+    with disk.guarded("read", path), path.open("rb") as file:
+        file.seek(offset)
+        while raw := file.readline(LONGEST_LINE_BYTES):
+            if not raw.endswith(b"\n"):
+                return
+            line = decode_line(raw)
+            check_link(line, after, f"{RUNS}/{run_id}/{LEDGER}")
+            offset += len(raw)
+            after = Position(run_id=run_id, offset_bytes=offset, seq=line.seq, prev=hashlib.sha256(raw).hexdigest())
+            yield line, raw, after
+
+
+def read_from(archive: Path, after: Position) -> Iterator[tuple[Line, Position]]:
+    """Yield every line of the archive behind `after`, with the position behind it.
+
+    Raises LedgerError when a line is unreadable, does not continue the chain, or when `after` is not in it.
+    """
+    ids = run_ids(archive)
+    if after.run_id and after.run_id not in ids:
+        raise LedgerError(f"the ledger of run {after.run_id} is missing")
+    for run_id in ids[ids.index(after.run_id) if after.run_id else 0 :]:
+        for line, _, behind in read_run(archive, run_id, after):
+            after = behind
+            yield line, behind
+
+
+def whole_lines(archive: Path, run_id: str) -> Iterator[Line]:
+    """Yield the lines of one run without looking at the chain. Raises LedgerError, StorageError."""
+    path = archive / RUNS / run_id / LEDGER
+    with disk.guarded("read", path), path.open("rb") as file:
+        for raw in file:
+            if raw.endswith(b"\n"):
+                yield decode_line(raw)
+
+
+def torn_bytes(archive: Path, run_id: str) -> int:
+    """Return how many bytes behind the last newline a crash left in a run's ledger."""
+    path = archive / RUNS / run_id / LEDGER
+    with disk.guarded("read", path), path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        keep = size
+        while keep > 0:
+            start = max(0, keep - disk.READ_BLOCK_BYTES)
+            file.seek(start)
+            newline = file.read(keep - start).rfind(b"\n")
+            if newline >= 0:
+                return size - (start + newline + 1)
+            keep = start
+        return size
+
+
+def cut_torn(archive: Path, run_id: str) -> int:
+    """Cut off what a crash left behind the last newline; return how many bytes."""
+    torn = torn_bytes(archive, run_id)
+    if torn:
+        path = archive / RUNS / run_id / LEDGER
+        with disk.guarded("cut the torn line of", path), path.open("r+b") as file:
+            file.truncate(path.stat().st_size - torn)
+            os.fsync(file.fileno())
+    return torn
+
+
+class Ledger:
+    """The ledger of the run that is going on. Its lines are durable when `append` returns."""
+
+    def __init__(self, path: Path, after: Position) -> None:
+        """Create the file of a new run; `after` is the end of the chain so far. Raises StorageError."""
+        self.path = path
+        self._run_id = path.parent.name
+        self.position = Position(run_id=self._run_id, seq=after.seq, prev=after.prev)
+        with disk.guarded("create", path):
+            self._file = path.open("xb", buffering=0)
+        disk.sync_folder(path.parent)
+
+    def append(self, events: list[Event]) -> None:
+        """Write one line per event, and make them durable together. Raises StorageError."""
+        seq, prev, block = self.position.seq, self.position.prev, bytearray()
+        for event in events:
+            seq += 1
+            raw = encode({"seq": seq, "prev": prev, "at": now_text(), **event})
+            prev = hashlib.sha256(raw).hexdigest()
+            block += raw
+        with disk.guarded("write", self.path):
+            view = memoryview(block)
+            while view:
+                view = view[self._file.write(view) :]
+            os.fsync(self._file.fileno())
+        self.position = Position(
+            run_id=self._run_id, offset_bytes=self.position.offset_bytes + len(block), seq=seq, prev=prev
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def encode(event: Event) -> bytes:
+    """Write an event as a line: ASCII, so that it is the same text under every encoding, and one newline at its end."""
+    return json.dumps(event, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+
+
+def now_text() -> str:
+    """Return the time of day in UTC as lines and accounts state it, to the millisecond."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _first_seq(path: Path) -> int | None:
+    with path.open("rb") as file:
+        raw = file.readline(LONGEST_LINE_BYTES)
+    return decode_line(raw).seq if raw.endswith(b"\n") else None

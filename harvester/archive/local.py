@@ -1,0 +1,91 @@
+"""The local state of an archive: lock, checkpoint, log, and the memory that an archive was here.
+
+In:   the archive's path.  Out: a folder on local disk that belongs to it.
+
+Locks and SQLite do not hold on network shares, so all of it lies on this machine, in the user's state folder, one folder
+per archive.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+import msgspec
+
+from harvester.archive import disk
+from harvester.archive.mark import Mark, read_mark
+from harvester.errors import LockedError, MarkError
+
+
+class _Known(msgspec.Struct, frozen=True, kw_only=True):
+    archive: str
+    archive_id: str
+
+
+class LocalState:
+    """The local state that belongs to the archive at `archive`; `state_folder` holds those of all archives."""
+
+    def __init__(self, state_folder: Path, archive: Path, checkpoint: Path | None = None) -> None:
+        """`checkpoint` is the checkpoint's file, where it is to lie elsewhere."""
+        self.archive = archive
+        name = re.sub(r"[^A-Za-z0-9]+", "-", archive.name).strip("-")[:40] or "archive"
+        self.folder = state_folder / f"{name}-{hashlib.sha256(str(archive.resolve()).encode()).hexdigest()[:12]}"
+        self.checkpoint = checkpoint or self.folder / "checkpoint.db"
+        self.log = self.folder / "harvester.log"
+        self._known = self.folder / "archive.json"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the archive's lock. A lock left behind by a dead process is none. Raises LockedError."""
+        with disk.guarded("create the folder", self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.folder / "lock", timeout=0)
+        try:
+            with disk.guarded("lock", self.folder):
+                lock.acquire()
+        except filelock.Timeout as error:
+            raise LockedError(
+                f"another run is at work on the archive {self.archive}; wait for it to end, or stop it first"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def expected_mark(self, *, must_exist: bool) -> Mark | None:
+        """Return the archive's mark, or None where a new archive may be made.
+
+        Raises MarkError when an archive is expected here and it, or its mark, is missing or is another one.
+        """
+        mark, known = read_mark(self.archive), self._read_known()
+        if mark is None and (must_exist or known):
+            raise MarkError(
+                f"no archive at {self.archive}, where there should be one: is the disk or the share mounted? "
+                f"If the archive was given up on purpose, remove {self._known}"
+                if known
+                else f"no archive at {self.archive}, and must_exist is set: is the disk or the share mounted? "
+                "`harvester init` makes a new archive"
+            )
+        if mark and known and mark.archive_id != known.archive_id:
+            raise MarkError(
+                f"another archive lies at {self.archive} than the one this machine knows there; if that is meant, "
+                f"remove {self._known}"
+            )
+        return mark
+
+    def remember(self, mark: Mark) -> None:
+        """Note that the archive is expected here from now on."""
+        known = _Known(archive=str(self.archive), archive_id=mark.archive_id)
+        if self._read_known() != known:
+            disk.replace_durable(self._known, msgspec.json.encode(known) + b"\n")
+
+    def _read_known(self) -> _Known | None:
+        try:
+            return msgspec.json.decode(self._known.read_bytes(), type=_Known)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return None

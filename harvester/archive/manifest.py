@@ -1,0 +1,48 @@
+"""The manifest of a run: every file that it added, in the form that `sha256sum --check` reads.
+
+In:   the run's ledger.  Out: `manifest-sha256.txt`, sorted by key, relative to the archive.
+
+It is written last: a run without one has not closed. Sorting goes through a temporary SQLite file, so that a run of a million
+calls needs no more memory than one of ten.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from harvester.archive import disk, ledger
+from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, MARK, run_key
+
+
+def write_manifest(archive: Path, run_id: str) -> None:
+    """Write the manifest of a run whose ledger is complete. Raises StorageError, LedgerError."""
+    path = archive / run_key(run_id, MANIFEST)
+    part = path.with_name(f"{MANIFEST}.part")
+    with closing(sqlite3.connect("")) as db:
+        db.execute("CREATE TABLE file (path TEXT PRIMARY KEY, sha256 TEXT NOT NULL) WITHOUT ROWID")
+        db.executemany("INSERT OR REPLACE INTO file VALUES (?, ?)", _files(archive, run_id))
+        with disk.guarded("write", part), part.open("wb") as file:
+            for key, digest in db.execute("SELECT path, sha256 FROM file ORDER BY path"):
+                file.write(f"{digest}  {key}\n".encode())
+            file.flush()
+            os.fsync(file.fileno())
+    with disk.guarded("rename to", path):
+        part.replace(path)
+    disk.sync_folder(path.parent)
+
+
+def _files(archive: Path, run_id: str) -> Iterator[tuple[str, str]]:
+    first = True
+    for line in ledger.whole_lines(archive, run_id):
+        if first and line.prev == ledger.GENESIS:
+            yield MARK, disk.sha256_of(archive / MARK)[0]
+        first = False
+        for file in line.files:
+            yield file.path, file.sha256
+    for name in (LEDGER, ACCOUNT):
+        key = run_key(run_id, name)
+        yield key, disk.sha256_of(archive / key)[0]

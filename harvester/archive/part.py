@@ -1,0 +1,123 @@
+"""A recording on its way in: in memory while it is small, in a `.part` file once it is not.
+
+In:   chunks.  Out: a staged file with its size and SHA-256, durable but not yet under its final name.
+
+A hop to a thread costs more than writing a small file, so up to `SPOOL_BYTES` stay in memory and are written together with
+the call's other files in one hop. Beyond that each full block goes to the file through aiofiles; a worker holds one block,
+however large the recording is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from aiofiles.threadpool import wrap
+from aiofiles.threadpool.binary import AsyncFileIO
+
+from harvester.archive import disk
+
+SPOOL_BYTES = 1024 * 1024
+HEAD_BYTES = 4096
+"""What `container.sniff` needs to tell a recording from an error page."""
+
+
+class _HashingFile(io.FileIO):
+    """A file that hashes what is written to it, in the thread that writes."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "xb")
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: object) -> int:
+        view = memoryview(data)  # type: ignore[arg-type]
+        self.sha256.update(view)
+        left = view
+        while left:
+            left = left[super().write(left) :]
+        return len(view)
+
+
+class Part:
+    """One recording that is being received. `path` is used only when it grows beyond `SPOOL_BYTES`, or at `stage`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size_bytes = 0
+        self._spool = bytearray()
+        self._head = b""
+        self._file: AsyncFileIO | None = None
+        self._raw: _HashingFile | None = None
+
+    @property
+    def head(self) -> bytes:
+        """The first bytes, up to `HEAD_BYTES`."""
+        return self._head if self._raw else bytes(self._spool[:HEAD_BYTES])
+
+    async def restart(self) -> None:
+        """Forget what came so far: another attempt begins."""
+        self.size_bytes = 0
+        self._spool.clear()
+        self.discard()
+
+    async def write(self, chunk: bytes) -> None:
+        """Take the next bytes. Raises StorageError."""
+        self._spool += chunk
+        self.size_bytes += len(chunk)
+        if len(self._spool) >= SPOOL_BYTES:
+            with disk.guarded("write", self.path):
+                await self._spill()
+
+    async def _spill(self) -> None:
+        if self._file is None:
+            self._head = bytes(self._spool[:HEAD_BYTES])
+            self._raw = _HashingFile(self.path)
+            self._file = wrap(self._raw)
+        block, self._spool = self._spool, bytearray()
+        await self._file.write(block)
+
+    def reader(self) -> BinaryIO:
+        """Return a file object over all that came, for whoever measures it. Blocks; call it from a thread."""
+        if self._raw is None:
+            return io.BytesIO(self._spool)
+        with disk.guarded("read", self.path):
+            self._flush()
+            return self.path.open("rb")
+
+    def digest(self) -> bytes:
+        """Return the SHA-256 of all that came, without ending it. Blocks for as long as writing one block takes."""
+        if self._raw is None:
+            return hashlib.sha256(self._spool).digest()
+        with disk.guarded("write", self.path):
+            self._flush()
+        return self._raw.sha256.digest()
+
+    def stage(self) -> tuple[str, int]:
+        """Put all that came into the file, durably; return SHA-256 in hex and size in bytes. Blocks."""
+        if self._raw is None:
+            data = bytes(self._spool)
+            disk.write_durable(self.path, data)
+            return hashlib.sha256(data).hexdigest(), len(data)
+        with disk.guarded("write", self.path):
+            self._flush()
+            try:
+                os.fsync(self._raw.fileno())
+            finally:
+                self._raw.close()
+        return self._raw.sha256.hexdigest(), self.size_bytes
+
+    def discard(self) -> None:
+        """Give up what came so far, and its file."""
+        if self._raw is not None:
+            self._raw.close()
+            self._raw = self._file = None
+            with disk.guarded("remove", self.path):
+                self.path.unlink(missing_ok=True)
+
+    def _flush(self) -> None:
+        if self._raw is not None and self._spool:
+            self._raw.write(self._spool)
+            self._spool = bytearray()

@@ -1,0 +1,80 @@
+"""Judge whether what came in is a recording, and whether it is the whole of it.
+
+In:   a `Part` whose body's end was reached, and the `Transfer` of it.  Out: container and proof, or an error.
+
+A body with a length, or in chunks with an end, is whole when the transport says so. A body with neither ends when the
+connection does, and every HTTP library calls that success, wherever it was cut. Such a body needs another proof: its own
+structure, its length in time against the call's, or a second download that brings the same bytes. An error page is not a
+recording: the container is told from the bytes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import anyio.to_thread
+
+from harvester.archive.part import Part
+from harvester.container.sniff import Container, Measure, measure, sniff
+from harvester.errors import LinkError, TransientError
+from harvester.model import Call, Transfer
+
+SHORTFALL_SECONDS = 2.0
+"""How much shorter than the call's `duration` a recording may be: both are rounded, and ringing may count on one side."""
+
+QUOTED_BYTES = 80
+
+
+class Judge:
+    """Judges the recording of one call, over all its attempts. After success `container` and `proof` are set."""
+
+    container: Container
+    proof: str
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+        self._last_download: bytes | None = None
+
+    async def __call__(self, call: Call, transfer: Transfer) -> None:
+        """Accept what lies in the part, or raise.
+
+        Raises LinkError for what is no recording, TransientError for what may have been cut.
+        """
+        container = sniff(self._part.head)
+        if container is None:
+            raise LinkError(f"{transfer.link} is not a recording: {_quoted(self._part.head)}", transfer.status)
+        self.container = container
+        self.proof = transfer.framing
+        if transfer.framing == "close":
+            measured, digest = await anyio.to_thread.run_sync(self._examine, container)
+            proof = weigh(measured, call.duration_seconds, same_as_before=digest == self._last_download)
+            self._last_download = digest
+            if proof is None:
+                raise TransientError(
+                    f"{transfer.link} may have been cut: it came without a length, and {measured.detail}"
+                )
+            self.proof = proof
+
+    def _examine(self, container: Container) -> tuple[Measure, bytes]:
+        with self._part.reader() as file:
+            measured = measure(file, container)
+            return measured, self._part.digest()
+
+
+def weigh(measured: Measure, call_seconds: float | None, *, same_as_before: bool) -> str | None:
+    """Return the proof that a body without length is whole, or None when there is none.
+
+    `call_seconds` is the call's duration, `same_as_before` whether the attempt before brought the same bytes.
+    """
+    if measured.whole:
+        return "structure"
+    if measured.whole is None and (measured.duration_seconds or 0) >= (call_seconds or math.inf) - SHORTFALL_SECONDS:
+        return "duration"
+    return "two-downloads" if same_as_before else None
+
+
+def _quoted(head: bytes) -> str:
+    if not head:
+        return "it is empty"
+    text = head[:QUOTED_BYTES].decode("utf-8", "replace")
+    return f"it begins with {text!a}"

@@ -1,0 +1,190 @@
+"""Turn what came in for one call into files that are durable but have no final name yet.
+
+In:   a call, its entry, what it needs, its recording if there is one.  Out: a `Draft`: files, ledger event, outcome.
+
+The files are staged in the run's own `parts` folder, not beside their targets: what a crash leaves lies in one place and is swept
+by removing that folder, and nobody who browses the dated tree, or copies it, ever meets half a file.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import itertools
+from pathlib import Path
+
+import msgspec
+
+from harvester.archive import disk
+from harvester.archive.layout import call_place, versioned
+from harvester.archive.ledger import Event
+from harvester.archive.part import Part
+from harvester.archive.proof import Judge
+from harvester.mask import masked
+from harvester.model import Call, Entry, File, Outcome, State, Transfer
+from harvester.needs import Needs
+
+
+class Received(msgspec.Struct, frozen=True, kw_only=True):
+    """A recording that came in and was accepted."""
+
+    part: Part
+    judge: Judge
+    transfer: Transfer
+
+
+class Staged(msgspec.Struct, frozen=True, kw_only=True):
+    """A file and where it lies until it gets its name; `part` None: it lies under its name already."""
+
+    file: File
+    part: Path | None
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is to be committed about one call."""
+
+    outcome: Outcome
+    entry: Entry
+    event: Event
+    staged: tuple[Staged, ...] = ()
+
+
+class Stager:
+    """Stages calls for one run. Its methods may be called from several threads at once."""
+
+    def __init__(self, archive: Path, parts: Path, zone: dt.tzinfo) -> None:
+        self._archive = archive
+        self._parts = parts
+        self._zone = zone
+        self._number = itertools.count(1)
+
+    def part(self) -> Part:
+        """Return a new part for a recording."""
+        return Part(self._next())
+
+    def stage(
+        self,
+        call: Call,
+        entry: Entry | None,
+        needs: Needs,
+        received: Received | None = None,
+        failure: str | None = None,
+    ) -> Draft:
+        """Write the call's new files, durably, and say what the ledger is to say of them.
+
+        `failure` is why a recording that was to be fetched is not in `received`. Raises StorageError.
+        """
+        place = entry.place if entry else call_place(call, self._zone)
+        version = (entry.version if entry else 0) + needs.new_version
+        loose = self._new_files(call, needs, received)
+        staged: list[Staged] = []
+        while clash := self._adopt(place, version, loose, staged):
+            version += clash
+        staged += [
+            Staged(file=_file(versioned(place, version, suffix), file), part=part) for suffix, file, part in loose
+        ]
+        recording = State.SAVED if received else State.FAILED if failure else needs.recording
+        reason = masked(failure or needs.reason or "", call.phone_numbers) or None
+        outcome = Outcome(
+            id=call.id,
+            recording=recording,
+            transcript=needs.transcript,
+            bytes=sum(each.file.bytes for each in staged if each.part),
+            reason=reason,
+        )
+        held = recording in (State.SAVED, State.UNCHANGED)
+        new_entry = Entry(
+            id=call.id,
+            digest=call.digest,
+            place=place,
+            version=version,
+            recording=State.SAVED if held else recording,
+            transcript=State.SAVED if call.transcript is not None else needs.transcript,
+            link=(call.link if received else entry.link if entry else None) if held else None,
+            reason=reason or call.flaw,
+        )
+        event = _event(call, entry, new_entry, outcome, received, [each.file for each in staged])
+        return Draft(outcome=outcome, entry=new_entry, event=event, staged=tuple(staged))
+
+    def _new_files(self, call: Call, needs: Needs, received: Received | None) -> list[tuple[str, File, Path]]:
+        """Write what is new; return suffix, file (still without its key) and where it lies."""
+        new = []
+        if needs.new_version:
+            new.append(("json", *self._write("metadata", call.raw)))
+            if call.transcript is not None:
+                new.append(("txt", *self._write("transcript", call.transcript.encode("utf-8", "backslashreplace"))))
+        if received:
+            digest, size_bytes = received.part.stage()
+            file = File(path="", bytes=size_bytes, sha256=digest, role="recording")
+            new.append((received.judge.container.value, file, received.part.path))
+        return new
+
+    def _adopt(self, place: str, version: int, loose: list[tuple[str, File, Path]], staged: list[Staged]) -> int:
+        """Take in files that lie under our names without a ledger line: a crash came between rename and ledger.
+
+        One with the bytes that we were about to write takes the place of ours. Any other stays as what it is, is put into
+        the ledger as adopted, and ours become the next version: 1 is returned, else 0.
+        """
+        clash = 0
+        for new in tuple(loose):
+            suffix, file, part = new
+            key = versioned(place, version, suffix)
+            path = self._archive / key
+            if not path.exists():
+                continue
+            digest, size_bytes = disk.sha256_of(path)
+            disk.sync_file(path)
+            if digest == file.sha256:
+                loose.remove(new)
+                staged.append(Staged(file=_file(key, file), part=None))
+                with disk.guarded("remove", part):
+                    part.unlink()
+            else:
+                clash = 1
+                adopted = File(path=key, bytes=size_bytes, sha256=digest, role="adopted")
+                staged.append(Staged(file=adopted, part=None))
+        return clash
+
+    def _write(self, role: str, data: bytes) -> tuple[File, Path]:
+        path = self._next()
+        disk.write_durable(path, data)
+        return File(path="", bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), role=role), path
+
+    def _next(self) -> Path:
+        return self._parts / f"{next(self._number)}.part"
+
+
+def _file(key: str, file: File) -> File:
+    return msgspec.structs.replace(file, path=key)
+
+
+def _event(
+    call: Call, before: Entry | None, entry: Entry, outcome: Outcome, received: Received | None, files: list[File]
+) -> Event:
+    """Say in one ledger line what happened to a call: no phone number, no name, no text, no query string."""
+    recording: Event = {"state": entry.recording, "link": entry.link}
+    if received:
+        transfer = received.transfer
+        recording |= {
+            "proof": received.judge.proof,
+            "status": transfer.status,
+            "headers": transfer.headers,
+            "redirect_hosts": transfer.redirect_hosts,
+            "attempts": transfer.attempts,
+            "started_at": transfer.started_at.isoformat(timespec="milliseconds"),
+            "finished_at": transfer.finished_at.isoformat(timespec="milliseconds"),
+        }
+    changed = before is not None and before.digest != entry.digest and outcome.recording is not State.FAILED
+    return {
+        "event": "changed" if changed else str(outcome.recording),
+        "id": call.id,
+        "digest": call.digest,
+        "place": entry.place,
+        "version": entry.version,
+        "status": call.status,
+        "created_at": call.created_at,
+        "recording": recording,
+        "transcript": {"state": entry.transcript},
+        "files": [msgspec.structs.asdict(file) for file in files],
+        "reason": entry.reason,
+    }

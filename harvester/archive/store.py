@@ -1,0 +1,137 @@
+"""The archive while a run is at work on it: begin, commit, close; and mend what a crash left.
+
+In:   drafts.  Out: files under their final names, then ledger lines, then the checkpoint: in this order, always.
+
+Drafts are committed in groups by one thread: their files are durable already, so a group costs its renames, one fsync for each
+folder, one for the ledger, and one transaction. What the ledger calls saved therefore survives a power cut.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from harvester.archive import disk, ledger
+from harvester.archive.checkpoint import Checkpoint
+from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, PARTS, RUNS, run_key
+from harvester.archive.ledger import Event, Ledger
+from harvester.archive.manifest import write_manifest
+from harvester.archive.stage import Draft
+from harvester.errors import StorageError
+from harvester.model import Entry, Outcome, State
+
+SMALL_DISK_SHARE = 0.01
+DEFAULT_MIN_FREE_BYTES = 1024**3
+
+
+class Archive:
+    """One archive, opened for one run."""
+
+    def __init__(self, root: Path, checkpoint: Checkpoint, run_id: str, *, min_free_bytes: int | None = None) -> None:
+        """`min_free_bytes` is what must stay free on the disk; None: 1 GiB, or 1 % of a disk smaller than 100 GiB."""
+        self.root = root
+        self.run_id = run_id
+        self.parts = root / run_key(run_id, PARTS)
+        self._checkpoint = checkpoint
+        self._min_free_bytes = min_free_bytes
+        self._ledger: Ledger | None = None
+
+    def begin(self, about: Event) -> list[str]:
+        """Mend what earlier runs left, then start this one's ledger with `about`. Return the ids of the runs mended.
+
+        Raises StorageError, LedgerError.
+        """
+        self.check_room()
+        mended = self._mend()
+        disk.make_folders(self.root, f"{RUNS}/{self.run_id}/{PARTS}")
+        self._ledger = Ledger(self.root / run_key(self.run_id, LEDGER), self._checkpoint.position)
+        lines: list[Event] = [{"event": "run-started", "run": self.run_id, **about}]
+        self._append([*lines, *({"event": "recovered", **each} for each in mended)])
+        return [str(each["run"]) for each in mended]
+
+    def commit(self, drafts: Sequence[Draft]) -> list[Outcome]:
+        """Settle a group of calls. When it returns, their outcomes survive a power cut. Raises StorageError."""
+        self.check_room()
+        staged = [each for draft in drafts for each in draft.staged if each.part]
+        folders = {each.file.path.rpartition("/")[0] for each in staged}
+        for folder in folders:
+            disk.make_folders(self.root, folder)
+        for each in staged:
+            target = self.root / each.file.path
+            with disk.guarded("rename to", target):
+                each.part.rename(target)  # type: ignore[union-attr]
+        for folder in folders:
+            disk.sync_folder(self.root / folder)
+        self._append([draft.event for draft in drafts], [draft.entry for draft in drafts])
+        return [draft.outcome for draft in drafts]
+
+    def note(self, event: Event) -> None:
+        """Put an event that is about no call into the ledger. Raises StorageError."""
+        self._append([event])
+
+    def close(self, sums: Event, account: bytes) -> None:
+        """Close the run: last ledger line with its `sums`, account, manifest. Raises StorageError."""
+        self._append([{"event": "run-closed", **sums}])
+        self.abandon()
+        _finish_run(self.root, self.run_id, account)
+
+    def abandon(self) -> None:
+        """Let go of the files without closing the run; the next run mends it."""
+        if self._ledger:
+            self._ledger.close()
+            self._ledger = None
+
+    def check_room(self) -> None:
+        """Raise StorageError when less is free than must stay free."""
+        total, free = disk.space_bytes(self.root)
+        least = self._min_free_bytes
+        if least is None:
+            least = min(DEFAULT_MIN_FREE_BYTES, int(total * SMALL_DISK_SHARE))
+        if free < least:
+            raise StorageError(
+                f"only {free:,} bytes are free at {self.root}, and {least:,} are to stay free (min_free); "
+                "make room and run again: what is saved stays"
+            )
+
+    def _append(self, events: list[Event], entries: Sequence[Entry] = ()) -> None:
+        if self._ledger is None:
+            raise StorageError(f"the run {self.run_id} is closed")
+        self._ledger.append(events)
+        self._checkpoint.learn(entries, self._ledger.position)
+
+    def _mend(self) -> list[Event]:
+        """Close every run that could not close itself: cut its torn line, sweep its parts, write account and manifest."""
+        mended: list[Event] = []
+        for run_id in ledger.run_ids(self.root):
+            if (self.root / run_key(run_id, MANIFEST)).exists():
+                continue
+            torn = ledger.cut_torn(self.root, run_id)
+            account = {"run": run_id, "verdict": "interrupted", **_sums_of(self.root, run_id)}
+            _finish_run(self.root, run_id, msgspec.json.format(msgspec.json.encode(account), indent=2) + b"\n")
+            mended.append({"run": run_id, "torn_bytes": torn})
+        return mended
+
+
+def new_run_id(now_text: str) -> str:
+    """Return the id of a run that starts at `now_text` (`20261123T020001Z`): unique, and sorted by time."""
+    return f"{now_text}-{secrets.token_hex(4)}"
+
+
+def _finish_run(root: Path, run_id: str, account: bytes) -> None:
+    disk.remove_tree(root / run_key(run_id, PARTS))
+    disk.replace_durable(root / run_key(run_id, ACCOUNT), account)
+    write_manifest(root, run_id)
+
+
+def _sums_of(root: Path, run_id: str) -> Event:
+    """Count what the ledger of a run that was cut off says it settled."""
+    recordings = dict.fromkeys(State, 0)
+    transcripts = dict.fromkeys(State, 0)
+    for line in ledger.whole_lines(root, run_id):
+        if line.recording and line.transcript:
+            recordings[State(line.recording.state)] += 1
+            transcripts[State(line.transcript.state)] += 1
+    return {"recordings": recordings, "transcripts": transcripts}

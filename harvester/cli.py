@@ -1,0 +1,199 @@
+"""What was typed. Each command reads its flags, calls one function, prints what it returned, and exits with its code.
+
+In:   arguments.  Out: data on stdout, all else on stderr, an exit code (docs/exit-codes.md).
+
+What is heavy (aiohttp, anyio, tqdm) is imported by the command that needs it, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import click
+
+import harvester
+from harvester import logs
+from harvester.errors import HarvestError
+from harvester.flags import resolved_from, with_settings
+from harvester.settings import Resolved, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from harvester.archive.verify import Verification
+
+log = logging.getLogger(__name__)
+
+Parameters = ParamSpec("Parameters")
+
+Result = TypeVar("Result")
+EXIT_DAMAGED = 8
+EXIT_INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(harvester.__version__, prog_name="harvester")
+def cli() -> None:
+    """Archive every call of a voice-AI account: recording, transcript and metadata, proven whole.
+
+    Start with `harvester demo`. With a key of your own: HARVESTER_API_KEY=... harvester run --archive ./calls
+    """
+
+
+@cli.command()
+@click.option("--folder", default="harvester-demo", help="Where to put the demo's archive.", show_default=True)
+def demo(folder: str) -> None:
+    """Harvest 200 made-up calls from a simulated platform, and show what comes out."""
+    from harvester import screen
+    from harvester.progress import Progress
+    from harvester.tour import free_folder, tour
+
+    logs.set_up(verbose=0, quiet=False, as_json=False)
+    target = free_folder(Path(folder))
+    with Progress(shown=True) as progress:
+        account, verification = run_async(tour, target, progress, say)
+    say(screen.tour_text(target, account, verification))
+    sys.exit(account.exit_code or (EXIT_DAMAGED if verification.findings else 0))
+
+
+@cli.command()
+@with_settings("archive", "run", "talk")
+def run(config_file: str | None, **flags: object) -> None:
+    """List every call, fetch what is new, and write it into the archive."""
+    from harvester import screen
+    from harvester.key import read_key
+    from harvester.progress import Progress
+    from harvester.run import harvest, local_state
+
+    resolved = begin(config_file, flags)
+    settings = resolved.settings
+    key, warning = read_key(settings, os.environ)
+    if warning:
+        log.warning("%s", warning)
+    logs.keep_in(local_state(settings).log)
+    with Progress(shown=settings.progress and not settings.quiet) as progress:
+        account = run_async(harvest, resolved, key, progress)
+    if settings.report_json:
+        screen.write_report(settings.report_json, account)
+    if settings.json:
+        click.echo(account.as_json().decode(), nl=False)
+    if not settings.quiet:
+        say(screen.account_text(account))
+    elif account.exit_code:
+        say(screen.verdict_text(account))
+    sys.exit(account.exit_code)
+
+
+@cli.command()
+@with_settings("archive", "talk")
+def status(config_file: str | None, **flags: object) -> None:
+    """Tell how the last run ended, and what is pending or failed and why."""
+    from harvester import screen
+    from harvester.status import read_status
+
+    resolved = begin(config_file, flags)
+    found = read_status(resolved.settings)
+    click.echo(found.as_json().decode() if resolved.settings.json else screen.status_text(found))
+
+
+@cli.command()
+@with_settings("archive", "talk")
+def verify(config_file: str | None, **flags: object) -> None:
+    """Hash every file again, walk the ledger's chain, and name what is missing, altered or unexpected."""
+    from harvester import screen
+    from harvester.archive.verify import verify as verify_archive
+    from harvester.run import local_state
+
+    resolved = begin(config_file, flags)
+    settings = resolved.settings
+    folder = local_state(settings).archive
+    with screen.reading(shown=settings.progress and not settings.quiet) as tell:
+        result: Verification = verify_archive(folder, tell)
+    if settings.json:
+        click.echo(screen.verification_json(result).decode())
+    if not settings.quiet or (result.findings and not settings.json):
+        say(screen.verification_text(result))
+    sys.exit(EXIT_DAMAGED if result.findings else 0)
+
+
+@cli.command()
+@click.option("--write", "target", default="harvester.toml", show_default=True, help="The settings file to write.")
+@with_settings("archive", "run", "talk")
+def init(config_file: str | None, target: str, **flags: object) -> None:
+    """Make an archive and a settings file for it."""
+    from harvester.founding import found
+
+    resolved = begin(config_file, flags)
+    say(run_async(found, resolved, Path(target)))
+
+
+@cli.command()
+@with_settings("archive", "run", "talk")
+def config(config_file: str | None, **flags: object) -> None:
+    """Show every setting's value and where it came from."""
+    from harvester import screen
+
+    resolved = begin(config_file, flags)
+    click.echo(screen.settings_json(resolved).decode() if resolved.settings.json else screen.settings_text(resolved))
+
+
+@cli.command()
+@click.option("--calls", default=200, show_default=True, help="How many calls it holds.")
+@click.option("--port", default=8080, show_default=True, help="Port of the API; recordings come from another.")
+@click.option("--limit-per-minute", default=None, type=int, help="Requests it allows per minute.  [default: any]")
+def platform(calls: int, port: int, limit_per_minute: int | None) -> None:
+    """Serve the simulated platform alone, on 127.0.0.1, until it is stopped."""
+    from harvester.tour import serve_alone
+
+    run_async(serve_alone, calls, port, limit_per_minute, click.echo)
+
+
+def begin(config_file: str | None, flags: dict[str, object]) -> Resolved:
+    """Resolve the settings and set up the log as they say. Raises ConfigError."""
+    resolved = resolved_from(config_file, flags)
+    settings: Settings = resolved.settings
+    logs.set_up(verbose=settings.verbose, quiet=settings.quiet, as_json=settings.log_json)
+    return resolved
+
+
+def run_async(call: Callable[Parameters, Awaitable[Result]], *args: Parameters.args, **_: Parameters.kwargs) -> Result:
+    """Run an asynchronous function in an event loop of its own: uvloop where it exists."""
+    import anyio
+
+    return anyio.run(call, *args, backend_options={"use_uvloop": sys.platform != "win32"})
+
+
+def say(text: str) -> None:
+    """Print for a person, on stderr, with control characters escaped."""
+    click.echo("\n".join(map(logs.escaped, text.splitlines())), err=True)
+
+
+def main() -> None:
+    """Run the command line; turn every error into one sentence and its exit code."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        say("harvester: interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+    except HarvestError as error:
+        say(f"harvester: {error}")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os._exit(EXIT_INTERRUPTED)
+    except Exception:
+        log.exception("unexpected error")
+        say("harvester: unexpected error, a bug; the lines above and the log tell where. What is saved stays.")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

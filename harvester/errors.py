@@ -1,0 +1,88 @@
+"""Everything that can go wrong, as one tree. Each class has one exit code; see docs/exit-codes.md.
+
+    HarvestError             1   a bug when nothing below fits
+    ├── ConfigError          2   wrong before we start: the user can mend it
+    ├── RecordingError       3   one recording cannot be had: an outcome of its call, never the end of a run
+    │   └── LinkError        3   its link is refused or dead: a fresh one may help
+    ├── AuthError            4   401, 403 from the API: no retry will help
+    ├── PlatformError        5   the API's answer cannot be used, or TLS does not hold
+    │   └── TransientError   5   429, 5xx, timeout, cut connection: tried again
+    ├── StorageError         6   full, read-only, not writable, vanished
+    │   └── MarkError        6   not an archive, or not the one that was expected here
+    ├── LockedError          7   another run is at work on this archive
+    └── LedgerError          8   the ledger does not hold together
+
+A message is one sentence for the user: what was wrong, where, and what to do. It never holds the key or a query string.
+"""
+
+
+class HarvestError(Exception):
+    """The root: catching it catches every failure that is ours."""
+
+    exit_code = 1
+
+
+class ConfigError(HarvestError):
+    """A flag, an environment variable or a line of the settings file cannot be used."""
+
+    exit_code = 2
+
+
+class RecordingError(HarvestError):
+    """The recording of one call cannot be had; the call's outcome is `failed` with this message as the reason."""
+
+    exit_code = 3
+
+
+class LinkError(RecordingError):
+    """The recording's link was refused or is dead (`status` 401, 403, 404, 410), or what lay there is no recording."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class AuthError(HarvestError):
+    """The API refuses the key."""
+
+    exit_code = 4
+
+
+class PlatformError(HarvestError):
+    """The API answers, but not with what a call platform answers; or it may not be talked to at all."""
+
+    exit_code = 5
+
+
+class TransientError(PlatformError):
+    """A failure that another attempt may mend.
+
+    `retry_after_seconds` is what the server asked us to wait, or None when it asked for nothing.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None, throttled: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+        self.throttled = throttled
+
+
+class StorageError(HarvestError):
+    """The archive's disk, or the local state's, does not take what we write or give what we wrote."""
+
+    exit_code = 6
+
+
+class MarkError(StorageError):
+    """The folder bears no mark of an archive, a broken one, or that of another archive."""
+
+
+class LockedError(HarvestError):
+    """Another run holds the archive's lock."""
+
+    exit_code = 7
+
+
+class LedgerError(HarvestError):
+    """A ledger line is unreadable or does not continue the one before it."""
+
+    exit_code = 8

@@ -1,0 +1,67 @@
+"""The settings as flags of the command line.
+
+In:   the table of settings.  Out: a decorator that gives a command its flags, and the settings that were meant.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+import platformdirs
+
+from harvester.settings import FILE_NAME, Resolved, environment_of, flag_of, resolve, table
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+SHORT = {"dry_run": "-n", "quiet": "-q", "verbose": "-v"}
+ON_BY_DEFAULT = ("recordings", "progress")
+SWITCHES = ("dry_run", "must_exist", "allow_private_hosts", "json", "quiet", "log_json")
+
+
+def with_settings(*groups: str) -> Callable[[Command], Command]:
+    """Give a command `--config` and the flags of the settings of these groups, as one argument `flags`."""
+
+    def decorate(command: Command) -> Command:
+        for name, (_, setting) in reversed(table().items()):
+            if setting.group in groups:
+                command = _option(name, setting.help, setting.default_text)(command)
+        return click.option("--config", "config_file", metavar="FILE", help=f"Settings file; else ./{FILE_NAME}.")(
+            command
+        )
+
+    return decorate
+
+
+def _option(name: str, help_text: str, default_text: str) -> Callable[[Command], Command]:
+    names = [flag_of(name), *([SHORT[name]] if name in SHORT else []), f"flag_{name}"]
+    shown = help_text[0].upper() + help_text[1:] + (f" (default: {default_text})." if default_text else ".")
+    if name in ON_BY_DEFAULT:
+        return click.option(
+            *names, flag_value=False, default=None, type=bool, is_flag=True, help=f"Do not {help_text}."
+        )
+    if name in SWITCHES:
+        return click.option(*names, is_flag=True, default=None, help=shown)
+    if name == "verbose":
+        return click.option(*names, count=True, default=None, help=shown)
+    if name in ("status", "recording_host"):
+        return click.option(*names, multiple=True, metavar="WORD", help=shown)
+    return click.option(*names, metavar="VALUE", help=shown)
+
+
+def resolved_from(config_file: str | None, flags: dict[str, object]) -> Resolved:
+    """Join the flags of a command with the environment and the settings file. Raises ConfigError."""
+    given = {name.removeprefix("flag_"): value for name, value in flags.items() if value is not None and value != ()}
+    return resolve(given, os.environ, _settings_path(config_file))
+
+
+def _settings_path(config_file: str | None) -> Path | None:
+    """Return the settings file that was named, else the first of the usual places where one lies."""
+    named = config_file or os.environ.get(environment_of("config"))
+    if named:
+        return Path(named).expanduser()
+    usual = (Path(FILE_NAME), platformdirs.user_config_path("harvester") / FILE_NAME)
+    return next((path for path in usual if path.is_file()), None)

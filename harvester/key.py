@@ -1,0 +1,78 @@
+"""Get the API key, and keep it to ourselves.
+
+In:   environment, file or command.  Out: the key, and a warning when others can read its file.
+
+Never from a flag: every user of the machine sees the arguments of every process. The key is in no log, error, report or repr.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from harvester.errors import ConfigError
+from harvester.settings import Settings
+
+VARIABLE = "HARVESTER_API_KEY"
+CREDENTIAL = "harvester-api-key"
+"""The name under which systemd's `LoadCredential=` hands it over."""
+
+COMMAND_SECONDS = 60
+
+
+def read_key(settings: Settings, environment: Mapping[str, str]) -> tuple[str, str | None]:
+    """Return the key, and a warning or None. The first of: environment, key_file, key_command, systemd credential.
+
+    Raises ConfigError when there is none, or it cannot be one.
+    """
+    warning = None
+    if environment.get(VARIABLE):
+        source, key = VARIABLE, environment[VARIABLE]
+    elif settings.key_file:
+        source, key, warning = str(settings.key_file), _from_file(settings.key_file), _openness(settings.key_file)
+    elif settings.key_command:
+        source, key = "key_command", _from_command(settings.key_command)
+    elif (folder := environment.get("CREDENTIALS_DIRECTORY")) and (Path(folder) / CREDENTIAL).exists():
+        source, key = f"the credential {CREDENTIAL}", _from_file(Path(folder) / CREDENTIAL)
+    else:
+        raise ConfigError(f"no API key: set {VARIABLE}, or name a file that holds it with --key-file")
+    key = key.strip()
+    if not key:
+        raise ConfigError(f"{source} holds no API key: it is empty")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigError(f"{source} holds no API key: there are spaces, line breaks or odd characters in it")
+    return key, warning
+
+
+def _from_file(path: Path) -> str:
+    try:
+        return path.read_bytes()[:65536].decode()
+    except OSError as error:
+        raise ConfigError(f"the key file {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"the key file {path} is not text") from None
+
+
+def _openness(path: Path) -> str | None:
+    if os.name == "nt" or not path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        return None
+    return f"others can read the key file {path}; close it with: chmod 600 {shlex.quote(str(path))}"
+
+
+def _from_command(command: str) -> str:
+    """Run the command without a shell. What it prints on stderr goes to the user's; what it prints on stdout nowhere."""
+    try:
+        done = subprocess.run(
+            shlex.split(command), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=COMMAND_SECONDS, check=False
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"key_command cannot be run: {error}") from None
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"key_command did not end within {COMMAND_SECONDS} seconds") from None
+    if done.returncode:
+        raise ConfigError(f"key_command failed with exit code {done.returncode}")
+    return done.stdout.decode("utf-8", "replace")

@@ -1,0 +1,85 @@
+"""Where log lines go: to standard error for a person or a machine, and to a file in the local state for later.
+
+In:   verbosity, form, folder.  Out: logging that is set up.
+
+Control characters from outside (names, ids, answers) are escaped on every way out: a row must not be able to write on the
+terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import sys
+import time
+from pathlib import Path
+
+LOG_BYTES = 2 * 1024 * 1024
+LOG_FILES = 3
+"""The local log holds the last 6 MB, some months of nightly runs."""
+
+LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+
+
+class _Plain(logging.Formatter):
+    converter = staticmethod(time.gmtime)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(escaped, super().format(record).splitlines()))
+
+
+class _Json(_Plain):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%SZ"),
+            "level": record.levelname.lower(),
+            "from": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+class _Screen(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to standard error without tearing tqdm's bar, where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "tqdm" in sys.modules:
+            from tqdm import tqdm
+
+            tqdm.write(self.format(record), file=sys.stderr)
+        else:
+            super().emit(record)
+
+
+def set_up(*, verbose: int, quiet: bool, as_json: bool) -> None:
+    """Send log lines to standard error: warnings, with `verbose` 1 and 2 more, with `quiet` only errors."""
+    screen = _Screen()
+    screen.setLevel(logging.ERROR if quiet else LEVELS[verbose])
+    screen.setFormatter(_Json() if as_json else _Plain("harvester: %(message)s"))
+    root = logging.getLogger("harvester")
+    root.handlers[:] = [screen]
+    root.setLevel(logging.DEBUG)
+    root.propagate = False
+
+
+def keep_in(path: Path) -> None:
+    """Keep log lines in a file of limited size too; where that cannot be written, the run goes on without."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = logging.handlers.RotatingFileHandler(
+            path, maxBytes=LOG_BYTES, backupCount=LOG_FILES - 1, encoding="utf-8", errors="backslashreplace"
+        )
+    except OSError as error:
+        logging.getLogger(__name__).warning("no log is kept: %s cannot be written (%s)", path, error.strerror)
+        return
+    kept.setLevel(logging.INFO)
+    kept.setFormatter(_Plain("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger("harvester").addHandler(kept)
+
+
+def escaped(text: str) -> str:
+    """Return text with every character escaped that could move the cursor, change colours or the direction of writing."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,28 @@
+"""Keep phone numbers out of the ledger and the account of a run.
+
+In:   a link or a sentence that may hold one.  Out: the same with `(number)` in its place.
+
+Links of recordings are seen with the caller's number in the file name (docs/api.md). The ledger is what is handed to
+strangers, so it holds none: neither the call's own numbers, in whatever spelling, nor anything of the form of an
+international one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+INTERNATIONAL = re.compile(r"(?:\+|%2[Bb])\d{7,15}", re.ASCII)
+"""A plus, or its encoding, and 7 to 15 digits (ITU-T E.164)."""
+
+FEWEST_DIGITS = 6
+"""Shorter ones are internal extensions, and would blot out parts of ids."""
+
+
+def masked(text: str, numbers: Iterable[str] = ()) -> str:
+    """Return `text` without international phone numbers and without `numbers`, however they are spelt in it."""
+    for number in numbers:
+        digits = re.sub(r"\D", "", number, flags=re.ASCII)
+        if len(digits) >= FEWEST_DIGITS:
+            text = re.sub(rf"(?:\+|%2[Bb]|00)?{digits}", "(number)", text)
+    return INTERNATIONAL.sub("(number)", text)

@@ -1,0 +1,170 @@
+"""The nouns: what the parts of harvester hand to each other. Nothing here does any I/O.
+
+Call (one row of the listing) · Query (the filters) · Window (a span of dates walked as one) · Page · Entry (what the
+archive already holds of a call) · State and Outcome (how a call ended) · Transfer (what a recording's download told).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+
+import msgspec
+
+from harvester.mask import masked
+
+UNENDED_STATUSES = frozenset({"initiated", "ringing", "in-progress"})
+UNCONNECTED_STATUSES = frozenset({"busy", "no-answer", "failed", "unanswered"})
+"""Statuses of calls that nobody took: no recording will come (docs/api.md; `unanswered` from the vendor's second page)."""
+
+KNOWN_STATUSES = (
+    UNENDED_STATUSES | UNCONNECTED_STATUSES | {"ended", "completed", "ended_by_customer", "ended_by_assistant"}
+)
+"""Every status that the vendor documents. The set is open: another one earns a warning, never a refusal."""
+
+KNOWN_TYPES = ("inbound", "outbound", "web")
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One phone call, as one row of the listing describes it.
+
+    `raw` is the row byte for byte. The archive writes `raw`, never a rebuilt copy, so a field
+    that the API adds tomorrow is kept today.
+    """
+
+    id: str
+    raw: bytes
+    digest: str  # SHA-256 in hex of `raw` without the query string of its recording_url: equal digests, same row
+    created_at: str | None  # as received; the zone is a setting
+    ended_at: dt.datetime | None  # aware; the best guess: updated_at, else created_at plus the duration
+    status: str | None
+    duration_seconds: float | None
+    recording_url: str | None  # None: not recorded, or not yet
+    transcript: str | None  # as text; None: there is none, or not yet
+    phone_numbers: tuple[str, ...]  # as received; used only to keep them out of the ledger
+    flaw: str | None = None  # what was wrong with the row, when it could not be read as documented
+    unreadable: bool = False  # nothing at all could be read: the row is kept, and the call counts as failed
+
+    @property
+    def link(self) -> str | None:
+        """The recording's link without its query and phone numbers: the same, however often it is signed anew."""
+        return masked(self.recording_url.partition("?")[0], self.phone_numbers) if self.recording_url else None
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """The filters of a run, as `GET /user/calls` names them. Several statuses are several requests."""
+
+    status: tuple[str, ...] = ()
+    type: str | None = None
+    phone_number: str | None = None
+    assistant_id: int | None = None
+    campaign_id: int | None = None
+    date_from: dt.date | None = None
+    date_to: dt.date | None = None
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """What is walked as one: the query cut down to one status and one span of dates (both days included, or open)."""
+
+    query: Query
+    status: str | None = None
+
+    def parameters(self) -> dict[str, str]:
+        """Return the query parameters of the API that select this window."""
+        query = self.query
+        chosen = {
+            "status": self.status,
+            "type": query.type,
+            "phone_number": query.phone_number,
+            "assistant_id": query.assistant_id,
+            "campaign_id": query.campaign_id,
+            "date_from": query.date_from,
+            "date_to": query.date_to,
+        }
+        return {name: str(value) for name, value in chosen.items() if value is not None}
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of the listing: its rows byte for byte, and what the paginator says around them."""
+
+    number: int
+    total: int  # calls in the whole listing, as the platform counted at this request
+    last_page: int
+    per_page: int  # what was really used
+    rows: tuple[bytes, ...]
+
+
+class WindowResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How the walk of one window ended. `reason` says why it is unproven; None when it is proven whole."""
+
+    window: Window
+    total_at_start: int
+    total_at_end: int
+    distinct_ids: int
+    walks: int
+    reason: str | None
+
+    @property
+    def proven(self) -> bool:
+        """Whether the window is known to be whole."""
+        return self.reason is None
+
+
+class State(enum.StrEnum):
+    """How the recording, or the transcript, of one call ended in one run. Every call listed has exactly one of each."""
+
+    SAVED = "saved"  # written by this run
+    UNCHANGED = "unchanged"  # lies in the archive since an earlier run
+    ABSENT = "absent"  # the call has none
+    PENDING = "pending"  # not there yet: the next run asks again
+    FAILED = "failed"  # could not be had: the next run tries again
+    GONE = "gone"  # the platform had it once and has it no more
+
+
+SETTLED = frozenset({State.SAVED, State.UNCHANGED, State.ABSENT, State.GONE})
+"""States that a later run leaves alone as long as the row does not change."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What the archive holds of one call, as its ledger lines tell."""
+
+    id: str
+    digest: str
+    place: str  # the key of its files without version and suffix: "2025/08/04/123"
+    version: int  # the latest version written; versions start at 1
+    recording: State  # never UNCHANGED: SAVED means that one is held
+    transcript: State
+    link: str | None = None  # of the recording held, without its query and without phone numbers
+    reason: str | None = None  # why it is pending, failed or gone
+
+
+class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the download of a recording told, beside its bytes."""
+
+    link: str  # without query
+    status: int
+    headers: dict[str, str]  # allow-listed, names in lower case
+    redirect_hosts: tuple[str, ...]
+    framing: str  # how the body's end was told: "content-length", "chunked-end" or "close"
+    attempts: int
+    started_at: dt.datetime
+    finished_at: dt.datetime
+
+
+class File(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of the archive: key relative to its root, size, SHA-256 in hex, and what it is to its call."""
+
+    path: str
+    bytes: int
+    sha256: str
+    role: str  # "metadata", "transcript", "recording", or "adopted": found without a ledger line
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How one call of the listing ended in this run."""
+
+    id: str
+    recording: State
+    transcript: State
+    bytes: int = 0  # written for this call
+    reason: str | None = None  # why it failed, is pending or gone; None otherwise

@@ -1,0 +1,106 @@
+"""Decide what a listed call needs, from its row and from what the archive holds of it. Pure.
+
+In:   a `Call`, its `Entry` or None, the `Rules`, the time.  Out: `Needs`.
+
+Three questions, each with one answer: is the row another one than the one we hold (then it becomes a new version), how does its
+transcript stand, how does its recording stand. What is not there yet is pending for as long as it may still come; after that it
+is absent. A changed row is always looked at anew, so nothing that comes late is lost for ever.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import msgspec
+
+from harvester.model import UNCONNECTED_STATUSES, UNENDED_STATUSES, Call, Entry, Outcome, State
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """What the settings say about settling."""
+
+    recordings: bool = True  # False: leave recordings for a later run
+    grace_days: float = 3.0  # how long after a call's end its recording or transcript may still appear
+
+
+class Needs(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be done about one call."""
+
+    new_version: bool  # write the row, and its transcript, as a new version
+    fetch: bool  # download the recording
+    recording: State  # how the recording stands when it is not fetched
+    transcript: State
+    reason: str | None = None
+    news: bool = True  # False: the archive knows all of this already, and nothing need be written, not even a line
+
+    def outcome(self, call: Call) -> Outcome:
+        """Return the outcome of a call that needs nothing to be written."""
+        return Outcome(id=call.id, recording=self.recording, transcript=self.transcript, reason=self.reason)
+
+
+def decide(call: Call, entry: Entry | None, rules: Rules, now: dt.datetime) -> Needs:
+    """Decide what a call needs. `now` is aware."""
+    changed = entry is None or entry.digest != call.digest
+    transcript = _transcript(call, changed=changed, rules=rules, now=now)
+    fetch, recording, reason = _recording(call, entry, rules, now)
+    held = State.UNCHANGED if entry and entry.recording is State.SAVED else entry.recording if entry else None
+    return Needs(
+        new_version=changed,
+        fetch=fetch,
+        recording=recording,
+        transcript=transcript,
+        reason=reason,
+        news=changed or fetch or recording is not held,
+    )
+
+
+def sift(
+    calls: list[Call], known: dict[str, Entry], rules: Rules, now: dt.datetime
+) -> tuple[list[Outcome], list[tuple[Call, Entry | None]]]:
+    """Part a page of calls into the outcomes of those that need nothing, and the others with their entries."""
+    outcomes, todo = [], []
+    for call in calls:
+        entry = known.get(call.id)
+        needs = decide(call, entry, rules, now)
+        if needs.news:
+            todo.append((call, entry))
+        else:
+            outcomes.append(needs.outcome(call))
+    return outcomes, todo
+
+
+def _transcript(call: Call, *, changed: bool, rules: Rules, now: dt.datetime) -> State:
+    if call.transcript is not None:
+        return State.SAVED if changed else State.UNCHANGED
+    return State.PENDING if _may_come(call, rules, now) else State.ABSENT
+
+
+def _recording(call: Call, entry: Entry | None, rules: Rules, now: dt.datetime) -> tuple[bool, State, str | None]:
+    """Return whether to fetch, the state if not, and the reason for it."""
+    held = entry is not None and entry.recording is State.SAVED
+    if call.unreadable:
+        return False, State.FAILED, f"{call.flaw}; it is kept as received"
+    if call.recording_url is None:
+        if held:
+            return False, State.UNCHANGED, None
+        if _may_come(call, rules, now):
+            return False, State.PENDING, "the call has not ended" if _is_going_on(call) else "no recording yet"
+        return False, State.ABSENT, None
+    if held and entry and entry.link == call.link:
+        return False, State.UNCHANGED, None
+    if entry and entry.recording is State.GONE and entry.digest == call.digest:
+        return False, State.GONE, None
+    if not rules.recordings:
+        return False, State.PENDING, "recordings are switched off (--no-recordings)"
+    return True, State.SAVED, None
+
+
+def _is_going_on(call: Call) -> bool:
+    return call.status in UNENDED_STATUSES
+
+
+def _may_come(call: Call, rules: Rules, now: dt.datetime) -> bool:
+    """Whether something that is missing may still appear: the call was answered, or goes on, and that is not long ago."""
+    if call.ended_at is None or now - call.ended_at > dt.timedelta(days=rules.grace_days):
+        return False
+    return _is_going_on(call) or (call.status not in UNCONNECTED_STATUSES and bool(call.duration_seconds))

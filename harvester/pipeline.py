@@ -1,0 +1,130 @@
+"""The way of a call through the run: listing, queue, workers, committer. Builds nothing; it is given functions.
+
+In:   `produce` (emits calls a page at a time), `sift`, `settle`, `commit`.  Out: one outcome for each call emitted.
+
+    produce --emit--> sift --(bounded queue)--> workers: settle --(bounded queue)--> committer: commit
+
+`sift` ends at once what needs nothing. A full queue holds the listing back, so memory stays flat. Drafts that are ready at
+the same time are committed as one group: under load a group fills while the one before it is being made durable. A failed call is
+an outcome; only what makes every later call fail ends the run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+import anyio
+import anyio.to_thread
+from anyio.abc import ObjectReceiveStream, ObjectSendStream
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from harvester.errors import HarvestError
+from harvester.model import Call, Entry, Outcome
+
+log = logging.getLogger(__name__)
+
+LARGEST_GROUP = 64
+"""Drafts committed together: enough that fsyncs cost little per call, few enough that a crash repeats little."""
+
+GRACE_SECONDS = 5.0
+"""How long a stopped run waits for the recordings that are coming in."""
+
+Draft = TypeVar("Draft")
+Todo = tuple[Call, Entry | None]
+Emit = Callable[[list[Call]], Awaitable[bool]]
+Sift = Callable[[list[Call]], tuple[list[Outcome], list[Todo]]]
+
+
+class Pipeline(Generic[Draft]):
+    """One run's pipeline. `run` returns when everything emitted is settled, or `stop` was asked for."""
+
+    def __init__(
+        self,
+        *,
+        sift: Sift,
+        settle: Callable[[Call, Entry | None], Awaitable[Draft]],
+        commit: Callable[[Sequence[Draft]], list[Outcome]],
+        on_outcome: Callable[[Outcome], None],
+        workers: int,
+    ) -> None:
+        """`commit` blocks and is called in a thread, never twice at once; everything else runs in the event loop."""
+        self._sift = sift
+        self._settle = settle
+        self._commit = commit
+        self._on_outcome = on_outcome
+        self._workers = workers
+        self._working = anyio.CancelScope()
+        self._producing = anyio.CancelScope()
+        self.stopping = False
+        self.failure: HarvestError | None = None
+
+    async def run(self, produce: Callable[[Emit], Awaitable[None]]) -> None:
+        """Run to the end. An error that ends the run is in `failure` afterwards, never raised."""
+        send_draft, drafts = anyio.create_memory_object_stream[Draft](self._workers)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._commit_groups, drafts)
+            with self._working:
+                async with anyio.create_task_group() as crew, send_draft:
+                    send, todo = anyio.create_memory_object_stream[Todo](2 * self._workers)
+                    crew.start_soon(self._produce, produce, send)
+                    for _ in range(self._workers):
+                        crew.start_soon(self._work, todo.clone(), send_draft.clone())
+                    todo.close()
+
+    def stop(self, failure: HarvestError | None = None) -> None:
+        """Take no more calls. What is in flight may end within the grace time; after a `failure` it is dropped at once."""
+        self.stopping = True
+        self._producing.cancel()
+        self._working.deadline = min(self._working.deadline, anyio.current_time() + (0 if failure else GRACE_SECONDS))
+        if failure and not self.failure:
+            self.failure = failure
+
+    async def _produce(self, produce: Callable[[Emit], Awaitable[None]], send: ObjectSendStream[Todo]) -> None:
+        async def emit(calls: list[Call]) -> bool:
+            outcomes, todo = self._sift(calls)
+            for outcome in outcomes:
+                self._on_outcome(outcome)
+            for each in todo:
+                await send.send(each)
+            return not self.stopping
+
+        async with send:
+            with self._producing:
+                try:
+                    await produce(emit)
+                except HarvestError as error:
+                    self.stop(error)
+
+    async def _work(self, todo: ObjectReceiveStream[Todo], drafts: ObjectSendStream[Draft]) -> None:
+        async with todo, drafts:
+            async for call, entry in todo:
+                if self.stopping:
+                    return
+                try:
+                    draft = await self._settle(call, entry)
+                except HarvestError as error:
+                    self.stop(error)
+                    return
+                with anyio.CancelScope(shield=True):  # it is whole and durable: a stop must not lose it
+                    await drafts.send(draft)
+
+    async def _commit_groups(self, drafts: MemoryObjectReceiveStream[Draft]) -> None:
+        async with drafts:
+            async for draft in drafts:
+                group = [draft]
+                while len(group) < LARGEST_GROUP:
+                    try:
+                        group.append(drafts.receive_nowait())
+                    except (anyio.WouldBlock, anyio.EndOfStream):
+                        break
+                if self.failure:
+                    continue
+                try:
+                    outcomes = await anyio.to_thread.run_sync(self._commit, group)
+                except HarvestError as error:
+                    self.stop(error)
+                    continue
+                for outcome in outcomes:
+                    self._on_outcome(outcome)

@@ -1,0 +1,193 @@
+"""The call API: one list page, one call, the account of the key.
+
+In:   a window and a page number, or a call's id.  Out: `Page`, row, account.
+
+Only ever GET: the keys have no read-only scope and a DELETE takes a call's audio with it (docs/api.md). Every request passes the
+budget's gate, every failure the one retry. Redirects are not followed: the framework sends a bad key to an HTML
+login page unless it is asked for JSON.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import urllib.parse
+from collections.abc import Mapping
+
+import aiohttp
+import anyio
+import msgspec
+from yarl import URL
+
+from harvester.errors import AuthError, ConfigError, PlatformError, TransientError
+from harvester.model import Page, Window
+from harvester.platform.budget import Gate
+from harvester.platform.retry import RetryPolicy, retry
+from harvester.platform.rows import read_page
+from harvester.platform.wire import (
+    TIMEOUT,
+    USER_AGENT,
+    asked_wait_seconds,
+    bare,
+    header_number,
+    tls_context,
+    translated,
+)
+
+LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
+"""A page of 100 calls with long transcripts is a few megabytes; more than this, unpacked, is a mistake or an attack."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer of the API, read whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Api:
+    """The API of one account. Use as an async context manager."""
+
+    def __init__(self, base_url: str, key: str, gate: Gate, policy: RetryPolicy) -> None:
+        self.base_url = URL(base_url.rstrip("/"))
+        self.gate = gate
+        self._policy = policy
+        self._authorization = f"Bearer {key}"
+        self._spoke = False  # whether this host has ever answered as the call API does
+
+    async def __aenter__(self) -> Api:
+        """Open the connections."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=tls_context(), limit=0),
+            timeout=TIMEOUT,
+            headers={"Accept": "application/json", "User-Agent": USER_AGENT},
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    def authorization_for(self, url: URL) -> dict[str, str]:
+        """Return the header with the key when `url` is of the API's own origin, and nothing for every other."""
+        return {"Authorization": self._authorization} if url.origin() == self.base_url.origin() else {}
+
+    async def account(self) -> str | None:
+        """Return the e-mail address of the key's account, or None where the platform does not tell.
+
+        Raises AuthError when the key is refused, PlatformError when the platform cannot be talked to.
+        """
+        answer = await self._get("user/me", {})
+        try:
+            me = msgspec.json.decode(answer.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        email = me.get("email") if isinstance(me, dict) else None
+        return email if isinstance(email, str) and email else None
+
+    async def page(self, window: Window, number: int, per_page: int) -> Page:
+        """Fetch page `number` (the first is 1) of a window, `per_page` (1 to 100) calls a page.
+
+        Raises AuthError, ConfigError for a refused filter, PlatformError when no attempt brought a readable page.
+        """
+        where = bare(self.base_url / "user/calls")
+
+        async def attempt(_: int) -> Page:
+            answer = await self._request(
+                "user/calls", {**window.parameters(), "per_page": str(per_page), "page": str(number)}
+            )
+            if answer.status == 404:
+                raise PlatformError(f"{where} answered 404: is this the call API's base URL?")
+            try:
+                page = read_page(answer.body, where)
+            except PlatformError as error:
+                if self._spoke:  # it was the call API a moment ago: a proxy's error page, worth another attempt
+                    raise TransientError(str(error)) from error
+                raise
+            self._spoke = True
+            return page
+
+        return await retry(self._policy, attempt, f"page {number}")
+
+    async def call(self, call_id: str) -> bytes | None:
+        """Fetch one call's row by its id, byte for byte; None when the platform does not have it (any more)."""
+        answer = await self._get(f"user/calls/{urllib.parse.quote(call_id, safe='')}", {})
+        return None if answer.status == 404 else answer.body
+
+    async def _get(self, path: str, parameters: dict[str, str]) -> Answer:
+        return await retry(self._policy, lambda _: self._request(path, parameters), path)
+
+    async def _request(self, path: str, parameters: dict[str, str]) -> Answer:
+        """Send one GET within the budget. Return a 200 or a 404; raise everything else as the error that it is."""
+        url = URL(f"{self.base_url}/{path}", encoded=True).with_query(parameters)
+        where, budget = bare(url), self.gate.budget
+        async with self.gate.request():
+            headers: Mapping[str, str] = {}
+            try:
+                with translated(where):
+                    async with self._session.get(
+                        url, headers=self.authorization_for(url), allow_redirects=False
+                    ) as response:
+                        headers = response.headers
+                        answer = Answer(
+                            status=response.status, headers=headers, body=await _read_capped(response, where)
+                        )
+            finally:
+                budget.answered(
+                    anyio.current_time(),
+                    header_number(headers, "X-RateLimit-Limit"),
+                    header_number(headers, "X-RateLimit-Remaining"),
+                )
+            error = _error_of(answer, where)
+            if isinstance(error, TransientError) and error.throttled:
+                budget.refused(anyio.current_time(), error.retry_after_seconds)
+        if error is not None:
+            raise error
+        return answer
+
+
+async def _read_capped(response: aiohttp.ClientResponse, where: str) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > LARGEST_ANSWER_BYTES:
+            raise PlatformError(f"{where} answered more than {LARGEST_ANSWER_BYTES:,} bytes")
+    return bytes(body)
+
+
+def _error_of(answer: Answer, where: str) -> Exception | None:
+    """Decide what an answer means: None for one to be read (200, 404), else the error to raise."""
+    status = answer.status
+    if status in (200, 404):
+        return None
+    said = _message_of(answer.body)
+    if status in (401, 403):
+        return AuthError(f"{where} refuses the API key ({status}{said}); check that it is the key of this platform")
+    if status == 422:
+        return ConfigError(f"the platform refuses the filters ({status}{said})")
+    if status == 429 or status >= 500:
+        wait = asked_wait_seconds(answer.headers, answer.body, dt.datetime.now(dt.UTC))
+        return TransientError(f"{where} answered {status}{said}", retry_after_seconds=wait, throttled=status == 429)
+    if 300 <= status < 400:
+        target = bare(answer.headers.get("Location", "nowhere"))
+        return PlatformError(f"{where} redirects to {target} instead of answering: is this the call API's base URL?")
+    return PlatformError(f"{where} answered {status}{said}")
+
+
+def _message_of(body: bytes) -> str:
+    """Return the API's own words, `: ...`, at most 200 characters; empty for HTML and silence."""
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    if not isinstance(answer, dict):
+        return ""
+    said = [str(answer.get("message", ""))]
+    errors = answer.get("errors")
+    if isinstance(errors, dict):
+        said += [
+            f"{field}: {' '.join(map(str, why)) if isinstance(why, list) else why}" for field, why in errors.items()
+        ]
+    text = "; ".join(part for part in said if part)
+    return f": {ascii(text)[1:-1][:200]}" if text else ""

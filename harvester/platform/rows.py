@@ -1,0 +1,158 @@
+"""Read what the API sends: a list page into its rows, a row into a `Call`.
+
+In:   bytes.  Out: `Page`, `Call`.
+
+Tolerant by rule: the bytes are kept, what is understood is put beside them, and whatever cannot be understood becomes a
+`flaw` of the call, never an error. Only a page that is no paginator is refused, because then nothing at all is known
+about what the account holds. The shapes stand in docs/api.md.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+
+import msgspec
+
+from harvester.errors import PlatformError
+from harvester.model import Call, Page
+from harvester.transcript import transcript_text
+
+LINK_QUERY = re.compile(rb'("recording_url"\s*:\s*"[^"?]*)\?[^"]*"')
+"""The query of a recording's link inside a row. Signed links differ at every listing; the call does not."""
+
+UNUSABLE_ID = "without-id-"
+
+
+class _Envelope(msgspec.Struct):
+    """The members of Laravel's LengthAwarePaginator that we rely on; the others are not looked at."""
+
+    data: list[msgspec.Raw] | dict[str, msgspec.Raw]
+    current_page: int
+    last_page: int
+    per_page: int
+    total: int
+
+
+_envelope = msgspec.json.Decoder(_Envelope, strict=False)
+_any = msgspec.json.Decoder()
+
+
+def read_page(body: bytes, where: str) -> Page:
+    """Read one list page. `where` is its URL without query, for the message.
+
+    Raises PlatformError when it is not JSON or not a paginator with `data`, `total`, `last_page`, `per_page`, `current_page`.
+    """
+    try:
+        page = _envelope.decode(body)
+    except msgspec.ValidationError as error:
+        raise PlatformError(
+            f"{where} answered JSON that is not a page of calls ({error}): is this the call API's base URL?"
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise PlatformError(f"{where} answered something that is not JSON ({error})") from error
+    rows = page.data.values() if isinstance(page.data, dict) else page.data
+    return Page(
+        number=page.current_page,
+        total=page.total,
+        last_page=page.last_page,
+        per_page=page.per_page,
+        rows=tuple(bytes(row) for row in rows),
+    )
+
+
+def read_call(raw: bytes, naive_zone: dt.tzinfo = dt.UTC) -> Call:
+    """Read one row, whatever it holds. `naive_zone` is the zone of timestamps that bear none.
+
+    A row that is no object, or has no usable id, gets an id made from its bytes and a `flaw`.
+    """
+    digest = hashlib.sha256(LINK_QUERY.sub(rb'\1"', raw)).hexdigest()
+    try:
+        row = _any.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        row = None
+    if not isinstance(row, dict):
+        return _flawed(raw, digest, "the row is not a JSON object")
+    call_id = _id(row.get("id"))
+    duration_seconds = _number(row.get("duration"))
+    return Call(
+        id=call_id or UNUSABLE_ID + digest[:16],
+        raw=raw,
+        digest=digest,
+        created_at=_text(row.get("created_at")),
+        ended_at=_ended_at(row, duration_seconds, naive_zone),
+        status=_text(row.get("status")),
+        duration_seconds=duration_seconds,
+        recording_url=_text(row.get("recording_url")),
+        transcript=transcript_text(row.get("transcript")),
+        phone_numbers=tuple(
+            number for key in ("client_phone_number", "assistant_phone_number") if (number := _text(row.get(key)))
+        ),
+        flaw=None if call_id else "the row has no usable id",
+    )
+
+
+def read_instant(text: str | None, naive_zone: dt.tzinfo = dt.UTC) -> dt.datetime | None:
+    """Read `2025-08-04 14:30:00` or an ISO 8601 instant; None for anything else. The result is aware."""
+    if text is None:
+        return None
+    try:
+        at = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=naive_zone)
+
+
+def _flawed(raw: bytes, digest: str, flaw: str) -> Call:
+    return Call(
+        id=UNUSABLE_ID + digest[:16],
+        raw=raw,
+        digest=digest,
+        created_at=None,
+        ended_at=None,
+        status=None,
+        duration_seconds=None,
+        recording_url=None,
+        transcript=None,
+        phone_numbers=(),
+        flaw=flaw,
+        unreadable=True,
+    )
+
+
+def _id(value: object) -> str | None:
+    """Return a documented integer id or a seen string id as text; None for everything else, `true` included."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return str(value)
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if 0 <= number < 1e9 else None
+
+
+def _ended_at(row: dict[str, object], duration_seconds: float | None, zone: dt.tzinfo) -> dt.datetime | None:
+    """Guess when the call ended: its last change, which is never before its end, else its start plus its duration."""
+    changed_at = read_instant(_text(row.get("updated_at")), zone)
+    if changed_at is not None:
+        return changed_at
+    created_at = read_instant(_text(row.get("created_at")), zone)
+    if created_at is None:
+        return None
+    try:
+        return created_at + dt.timedelta(seconds=duration_seconds or 0)
+    except OverflowError:
+        return created_at

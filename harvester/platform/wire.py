@@ -1,0 +1,110 @@
+"""The border to HTTP: what aiohttp raises and servers answer becomes one of our errors, here and nowhere else.
+
+In:   exceptions and answers of aiohttp.  Out: `HarvestError`s, whose messages name the URL without its query.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+import harvester
+from harvester.errors import PlatformError, TransientError
+
+USER_AGENT = f"harvester/{harvester.__version__}"
+CONNECT_SECONDS = 30.0
+SILENCE_SECONDS = 60.0
+"""How long a server may say nothing, before its first byte or between two."""
+
+TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
+
+
+def tls_context() -> ssl.SSLContext:
+    """Return the system's trust, or the CA file that `SSL_CERT_FILE` names (OpenSSL reads that variable itself)."""
+    return ssl.create_default_context()
+
+
+def bare(url: URL | str) -> str:
+    """Return a URL without query, fragment and user, for messages and the ledger."""
+    url = URL(url, encoded=True) if isinstance(url, str) else url
+    return str(url.with_user(None).with_query(None).with_fragment(None)) if url.host else str(url).split("?")[0]
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Raise what aiohttp raises in the block as TransientError, or PlatformError where no retry can help."""
+    try:
+        yield
+    except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, ssl.SSLError) as error:
+        cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+        raise PlatformError(
+            f"{where}: no trusted TLS connection ({cause}); if your network has its own certificate authority, "
+            "name its file in SSL_CERT_FILE"
+        ) from error
+    except aiohttp.ClientConnectorDNSError as error:
+        raise TransientError(
+            f"{where}: the name {error.host} cannot be found; check the spelling and the network"
+        ) from error
+    except aiohttp.ClientConnectorError as error:
+        reason = error.os_error.strerror or str(error.os_error)
+        raise TransientError(f"{where}: no connection to {error.host}:{error.port} ({reason})") from error
+    except aiohttp.ClientPayloadError as error:
+        raise TransientError(f"{where}: the answer was cut short") from error
+    except TimeoutError as error:
+        raise TransientError(f"{where}: no answer in time") from error
+    except (aiohttp.ClientError, ConnectionError) as error:
+        raise TransientError(f"{where}: the connection broke ({error or type(error).__name__})") from error
+
+
+def asked_wait_seconds(headers: Mapping[str, str], body: bytes, now: dt.datetime) -> float | None:
+    """Seconds that a 429 or 503 asks us to wait; None when it says nothing that can be read.
+
+    In this order (docs/api.md): `Retry-After` as seconds or HTTP date, `retry_after` in the body, `X-RateLimit-Reset` (Unix
+    seconds). Dates are held against the server's own `Date` where it sends one, since its clock and ours may differ.
+    """
+    server_now = _http_date(headers.get("Date", "")) or now
+    stated = headers.get("Retry-After", "").strip()
+    if stated:
+        if stated.isascii() and stated.isdecimal():
+            return float(stated[:12])
+        if at := _http_date(stated):
+            return max(0.0, (at - server_now).total_seconds())
+    in_body = _retry_after_in(body)
+    if in_body is not None:
+        return in_body
+    reset = headers.get("X-RateLimit-Reset", "").strip()
+    if reset.isascii() and reset.isdecimal():
+        return max(0.0, float(reset[:12]) - server_now.timestamp())
+    return None
+
+
+def header_number(headers: Mapping[str, str], name: str) -> int | None:
+    """Read a header that is a count; None when it is missing or none."""
+    text = headers.get(name, "").strip()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
+def _http_date(text: str) -> dt.datetime | None:
+    try:
+        at = email.utils.parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=dt.UTC)
+
+
+def _retry_after_in(body: bytes) -> float | None:
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    seconds = answer.get("retry_after") if isinstance(answer, dict) else None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    return max(0.0, min(float(seconds), 1e9))

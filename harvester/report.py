@@ -1,0 +1,172 @@
+"""The account of a run: what was listed, how each call ended, and whether that adds up.
+
+In:   outcomes and window results, as they come.  Out: `Account`, as JSON and as the last lines on the screen.
+
+`listed = saved + unchanged + absent + pending + failed + gone`, for recordings and for transcripts. The verdict is
+`complete` only when that holds, no call failed, and every window is proven whole.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+
+import msgspec
+
+from harvester.errors import HarvestError
+from harvester.model import Outcome, State, WindowResult
+
+SHOWN = 20
+"""How many failed calls the screen names; the account in the file names all."""
+
+EXIT_INCOMPLETE = 3
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A failed call and why."""
+
+    id: str
+    reason: str
+
+
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run cost the platform."""
+
+    requests: int = 0
+    throttled: int = 0  # answers with status 429
+
+
+class Account(msgspec.Struct, kw_only=True):
+    """The account of one run. Counts are of calls; `written_bytes` what was written, `seconds` how long it took."""
+
+    run: str
+    archive: str
+    started_at: str
+    finished_at: str = ""
+    seconds: float = 0.0
+    verdict: str = ""
+    exit_code: int = 0
+    dry_run: bool = False
+    listed: int = 0
+    recordings: Counter[str] = msgspec.field(default_factory=Counter)
+    transcripts: Counter[str] = msgspec.field(default_factory=Counter)
+    claimed_at_start: int = 0
+    claimed_at_end: int = 0
+    windows_proven: int = 0
+    windows_unproven: list[str] = msgspec.field(default_factory=list)
+    traffic: Traffic = Traffic()
+    written_bytes: int = 0
+    failures: list[Failure] = msgspec.field(default_factory=list)
+    mended_runs: list[str] = msgspec.field(default_factory=list)
+    warnings: list[str] = msgspec.field(default_factory=list)
+    error: str | None = None
+
+    def count(self, outcome: Outcome) -> None:
+        """Take in how one call ended."""
+        self.recordings[outcome.recording] += 1
+        self.transcripts[outcome.transcript] += 1
+        self.written_bytes += outcome.bytes
+        if outcome.recording is State.FAILED:
+            self.failures.append(Failure(id=outcome.id, reason=outcome.reason or ""))
+
+    def add_window(self, result: WindowResult) -> None:
+        """Take in how the walk of one window ended."""
+        self.claimed_at_start += result.total_at_start
+        self.claimed_at_end += result.total_at_end
+        if result.reason is None:
+            self.windows_proven += 1
+        else:
+            self.windows_unproven.append(result.reason)
+
+    def conclude(self, *, seconds: float, finished_at: str, signal: int | None, error: HarvestError | None) -> None:
+        """Set verdict and exit code. `signal` is the number of the one that stopped the run, `error` what ended it."""
+        self.seconds, self.finished_at = round(seconds, 3), finished_at
+        settled = sum(self.recordings.values())
+        if error:
+            self.verdict, self.exit_code, self.error = "incomplete", error.exit_code, str(error)
+        elif signal:
+            self.verdict, self.exit_code = "interrupted", 128 + signal
+        elif self.failures or self.windows_unproven or settled != self.listed:
+            self.verdict, self.exit_code = "incomplete", EXIT_INCOMPLETE
+        else:
+            self.verdict, self.exit_code = "complete", 0
+
+    def as_json(self) -> bytes:
+        """Return the account as JSON, in the order of its fields, for people and machines."""
+        every = {str(state): 0 for state in State}
+        known = msgspec.to_builtins(self) | {
+            "recordings": every | dict(self.recordings),
+            "transcripts": every | dict(self.transcripts),
+        }
+        return msgspec.json.format(msgspec.json.encode(known), indent=2) + b"\n"
+
+
+VERDICTS = {
+    "complete": "complete: everything that the platform lists is settled, and the listing is proven whole",
+    "interrupted": "interrupted: the next run goes on where this one stopped",
+}
+
+
+def lines_of(account: Account) -> list[str]:
+    """Return what the screen shows of an account."""
+    lines = []
+    states = [str(state) for state in State]
+    head = f"{'':12}" + "".join(f"{state:>11}" for state in states)
+    lines.append(f"{account.listed:,} calls listed" + (" (dry run: nothing was written)" if account.dry_run else ""))
+    lines.append(head)
+    for label, counts in (("recordings", account.recordings), ("transcripts", account.transcripts)):
+        lines.append(f"{label:12}" + "".join(f"{counts[state]:>11,}" for state in states))
+    for failure in account.failures[:SHOWN]:
+        lines.append(f"failed: call {failure.id!a}: {failure.reason}")
+    if len(account.failures) > SHOWN:
+        lines.append(
+            f"and {len(account.failures) - SHOWN:,} more, all in {account.archive}/runs/{account.run}/run.json"
+        )
+    lines += [f"not proven whole: {reason}" for reason in account.windows_unproven]
+    lines += [f"mended: the run {run} was cut off; its files are in order now" for run in account.mended_runs]
+    lines += [f"warning: {warning}" for warning in account.warnings]
+    if account.recordings[State.PENDING] or account.transcripts[State.PENDING]:
+        lines.append("pending: not there yet at the platform; the next run asks again")
+    lines.append(
+        f"{size_text(account.written_bytes)} in {duration_text(account.seconds)}, {account.traffic.requests:,} API requests"
+        + (f", {account.traffic.throttled:,} of them throttled" if account.traffic.throttled else "")
+    )
+    lines.append(_verdict(account))
+    return lines
+
+
+def _verdict(account: Account) -> str:
+    if account.error:
+        return f"incomplete: {account.error}"
+    if account.verdict in VERDICTS:
+        return VERDICTS[account.verdict]
+    parts = []
+    if account.failures:
+        parts.append(f"{len(account.failures):,} failed, and the next run tries them again")
+    if account.windows_unproven:
+        parts.append("the listing is not proven whole")
+    return f"incomplete: {'; '.join(parts) or 'the outcomes do not add up to what was listed'}"
+
+
+def size_text(size_bytes: float) -> str:
+    """Return a size for people: `12.3 MB` (units of 1000)."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} bytes" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} TB"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a span of time for people: `4.2 s`, `3 min 05 s`, `2 h 10 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def indented(lines: list[str]) -> str:
+    """Return lines as one block, indented by two spaces."""
+    return textwrap.indent("\n".join(lines), "  ")

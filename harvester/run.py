@@ -1,0 +1,318 @@
+"""The one place that builds the parts from the settings, and runs them.
+
+In:   `Resolved` settings and the key.  Out: the `Account` of the run.
+
+Nothing is written into the archive's folder before the platform has accepted the key. Whatever ends the run after that, its
+ledger is closed with its sums, unless the storage itself fails; then the next run mends it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import getpass
+import logging
+import os
+import platform as machine
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import anyio
+import anyio.to_thread
+import platformdirs
+
+import harvester
+from harvester.archive.checkpoint import Checkpoint
+from harvester.archive.ledger import Event, now_text
+from harvester.archive.local import LocalState
+from harvester.archive.mark import Mark, check_owner, write_mark
+from harvester.archive.stage import Stager
+from harvester.archive.store import Archive, new_run_id
+from harvester.errors import ConfigError, HarvestError, StorageError
+from harvester.mask import masked
+from harvester.model import KNOWN_STATUSES, Call, Entry, Outcome, Query, Window, WindowResult
+from harvester.needs import Rules, decide, sift
+from harvester.pipeline import Draft, Emit, Pipeline, Sift, Todo
+from harvester.platform.api import Api
+from harvester.platform.bandwidth import Bandwidth
+from harvester.platform.budget import Budget, Gate
+from harvester.platform.listing import Listing
+from harvester.platform.recordings import Recordings
+from harvester.platform.retry import RetryPolicy
+from harvester.platform.rows import read_call
+from harvester.progress import Progress
+from harvester.report import Account, Traffic
+from harvester.settings import Resolved, Settings
+from harvester.settle import Settler
+
+log = logging.getLogger(__name__)
+
+
+def local_state(settings: Settings) -> LocalState:
+    """Return the local state of the archive that the settings name. Raises ConfigError when they name none."""
+    if settings.archive is None:
+        raise ConfigError(
+            "no archive: name its folder with --archive, HARVESTER_ARCHIVE or `archive` in the settings file"
+        )
+    folder = settings.state_folder or platformdirs.user_state_path("harvester")
+    return LocalState(folder, settings.archive, settings.checkpoint)
+
+
+def warnings_of(settings: Settings) -> list[str]:
+    """Return what is odd about settings that are not wrong."""
+    return [
+        f"the status {status!a} is none that the platform documents ({', '.join(sorted(KNOWN_STATUSES))})"
+        for status in settings.status
+        if status not in KNOWN_STATUSES
+    ]
+
+
+async def harvest(resolved: Resolved, key: str, progress: Progress) -> Account:
+    """Run once. Raises HarvestError for what goes wrong before the run has begun; later errors are in the account."""
+    settings = resolved.settings
+    local = local_state(settings)
+    with local.locked():
+        mark = local.expected_mark(must_exist=settings.must_exist)
+        async with open_api(settings, key, progress) as api:
+            owner = await api.account()
+            if mark:
+                check_owner(mark, settings.base_url, owner)
+            run = _Run(resolved, api, local, progress)
+            if settings.dry_run:
+                return await run.dry(mark)
+            return await run.real(mark or write_mark(local.archive, settings.base_url, owner))
+
+
+@asynccontextmanager
+async def open_api(settings: Settings, key: str, progress: Progress | None = None) -> AsyncIterator[Api]:
+    """Open the API that the settings name, with the budget and the retries that they set."""
+    gate = Gate(Budget(settings.requests_per_minute), on_wait=progress.waiting if progress else None)
+    async with Api(settings.base_url, key, gate, _policy(settings)) as api:
+        yield api
+
+
+def _policy(settings: Settings) -> RetryPolicy:
+    return RetryPolicy(attempts=settings.attempts, first_wait_seconds=settings.retry_wait_seconds)
+
+
+def windows_of(query: Query) -> list[Window]:
+    """Return the windows that together hold what the query selects: one for each status, since a request takes one."""
+    return [Window(query=query, status=status) for status in query.status or (None,)]
+
+
+class _Run:
+    """One run: what its stages share."""
+
+    def __init__(self, resolved: Resolved, api: Api, local: LocalState, progress: Progress) -> None:
+        self._resolved = resolved
+        self._settings = resolved.settings
+        self._api = api
+        self._local = local
+        self._progress = progress
+        self._started = time.monotonic()
+        started_at = now_text()
+        self._account = Account(
+            run=new_run_id(dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")),
+            archive=str(local.archive),
+            started_at=started_at,
+            dry_run=self._settings.dry_run,
+            warnings=warnings_of(self._settings),
+        )
+        self._windows: list[WindowResult] = []
+        self._signal: int | None = None
+        self._rules = Rules(recordings=self._settings.recordings, grace_days=self._settings.recording_grace_days)
+
+    async def dry(self, mark: Mark | None) -> Account:
+        """List, and count what a run would do."""
+        checkpoint = self._open_checkpoint(mark) if mark else None
+        try:
+
+            async def foresee(call: Call, entry: Entry | None) -> Outcome:
+                return decide(call, entry, self._rules, dt.datetime.now(dt.UTC)).outcome(call)
+
+            pipeline = Pipeline[Outcome](
+                sift=self._sifter(checkpoint),
+                settle=foresee,
+                commit=list,
+                on_outcome=self._count,
+                workers=1,
+            )
+            await self._pump(pipeline)
+        finally:
+            if checkpoint:
+                checkpoint.close()
+        self._conclude(pipeline.failure)
+        return self._account
+
+    async def real(self, mark: Mark) -> Account:
+        """List, fetch, write, and close the run."""
+        settings = self._settings
+        self._local.remember(mark)
+        checkpoint = self._open_checkpoint(mark)
+        archive = Archive(self._local.archive, checkpoint, self._account.run, min_free_bytes=settings.min_free)
+        try:
+            self._account.mended_runs = archive.begin(self._about())
+            failure = await self._fill(archive, checkpoint)
+            await anyio.to_thread.run_sync(self._close, archive, failure)
+        finally:
+            archive.abandon()
+            checkpoint.close()
+        return self._account
+
+    def _open_checkpoint(self, mark: Mark) -> Checkpoint:
+        return Checkpoint.caught_up(self._local.checkpoint, self._local.archive, mark.archive_id)
+
+    async def _fill(self, archive: Archive, checkpoint: Checkpoint) -> HarvestError | None:
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            recordings = await stack.enter_async_context(
+                Recordings(
+                    self._api,
+                    _policy(settings),
+                    workers=settings.workers,
+                    bandwidth=Bandwidth(settings.bandwidth),
+                    max_file_bytes=settings.max_file_size,
+                    hosts=settings.recording_host,
+                    allow_private_hosts=settings.allow_private_hosts,
+                )
+            )
+            stager = Stager(archive.root, archive.parts, settings.timezone)
+            settler = Settler(stager, recordings.fetch, self._rules)
+            pipeline = Pipeline(
+                sift=self._sifter(checkpoint),
+                settle=settler.settle,
+                commit=archive.commit,
+                on_outcome=self._count,
+                workers=settings.workers,
+            )
+            await self._pump(pipeline)
+        return pipeline.failure
+
+    def _sifter(self, checkpoint: Checkpoint | None) -> Sift:
+        def sifted(calls: list[Call]) -> tuple[list[Outcome], list[Todo]]:
+            known = checkpoint.find(call.id for call in calls) if checkpoint else {}
+            return sift(calls, known, self._rules, dt.datetime.now(dt.UTC))
+
+        return sifted
+
+    async def _pump(self, pipeline: Pipeline[Draft]) -> None:
+        """Run the pipeline; a signal stops it, a second one ends the process on the spot."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._watch_signals, pipeline)
+            await pipeline.run(self._list)
+            tasks.cancel_scope.cancel()
+
+    async def _watch_signals(self, pipeline: Pipeline[Draft]) -> None:
+        if os.name == "nt":
+            return
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for number in signals:
+                if self._signal is not None:
+                    os._exit(128 + number)
+                self._signal = number
+                self._progress.say(
+                    f"{signal.Signals(number).name}: finishing what is in flight; once more stops at once"
+                )
+                pipeline.stop()
+
+    async def _list(self, emit: Emit) -> None:
+        limit = self._settings.limit
+
+        async def count(calls: list[Call]) -> bool:
+            if limit is not None:
+                calls = calls[: limit - self._account.listed]
+            self._account.listed += len(calls)
+            return await emit(calls) and (limit is None or self._account.listed < limit)
+
+        listing = Listing(
+            lambda window, number: self._api.page(window, number, self._settings.per_page),
+            functools.partial(read_call, naive_zone=self._settings.timezone),
+            count,
+            pages_in_flight=self._settings.pages_in_flight,
+            on_total=self._progress.expect,
+        )
+        for window in windows_of(self._settings.query()):
+            result = await listing.walk(window)
+            self._windows.append(result)
+            self._account.add_window(result)
+            if limit is not None and self._account.listed >= limit:
+                self._account.windows_unproven[:] = [f"stopped after {limit:,} calls, as --limit asked"]
+                return
+
+    def _count(self, outcome: Outcome) -> None:
+        self._account.count(outcome)
+        self._progress.counted(outcome)
+
+    def _conclude(self, failure: HarvestError | None) -> None:
+        budget = self._api.gate.budget
+        self._account.traffic = Traffic(requests=budget.sent, throttled=budget.throttled)
+        self._account.conclude(
+            seconds=time.monotonic() - self._started, finished_at=now_text(), signal=self._signal, error=failure
+        )
+
+    def _close(self, archive: Archive, failure: HarvestError | None) -> None:
+        """Close the run. When the storage has failed it cannot be closed, and the next run mends it. Blocks."""
+        self._conclude(failure)
+        if isinstance(failure, StorageError):
+            return
+        try:
+            for result in self._windows:
+                archive.note(_window_event(result))
+            archive.close(_sums(self._account), self._account.as_json())
+        except StorageError as error:
+            self._conclude(error)
+
+    def _about(self) -> Event:
+        """Say in the ledger's first line of the run who ran what, where, with which settings."""
+        table = self._resolved.sources.items()
+        shown = {name: self._resolved.text_of(name) for name, source in table if source != "default"}
+        return {
+            "tool": f"harvester {harvester.__version__}",
+            "python": machine.python_version(),
+            "host": machine.node(),
+            "operator": _operator(),
+            "platform": self._settings.base_url,
+            "settings": {
+                name: masked(text) for name, text in shown.items() if name not in ("phone_number", "key_command")
+            },
+        }
+
+
+def _operator() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no name for this user id, as in containers
+        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
+
+
+def _window_event(result: WindowResult) -> Event:
+    query = result.window.query
+    return {
+        "event": "window",
+        "from": str(query.date_from) if query.date_from else None,
+        "to": str(query.date_to) if query.date_to else None,
+        "status": result.window.status,
+        "total_at_start": result.total_at_start,
+        "total_at_end": result.total_at_end,
+        "distinct_ids": result.distinct_ids,
+        "walks": result.walks,
+        "proven": result.proven,
+        "reason": result.reason,
+    }
+
+
+def _sums(account: Account) -> Event:
+    return {
+        "verdict": account.verdict,
+        "exit_code": account.exit_code,
+        "listed": account.listed,
+        "recordings": dict(account.recordings),
+        "transcripts": dict(account.transcripts),
+        "windows_proven": account.windows_proven,
+        "windows_unproven": len(account.windows_unproven),
+        "requests": account.traffic.requests,
+        "throttled": account.traffic.throttled,
+        "written_bytes": account.written_bytes,
+    }

@@ -1,0 +1,148 @@
+"""What the commands print: results as text for people.
+
+In:   accounts, verifications, settings.  Out: text; who prints it, and where, is the command line's business.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from harvester.archive import disk
+from harvester.archive.verify import Verification
+from harvester.errors import ConfigError, StorageError
+from harvester.report import SHOWN, Account, duration_text, indented, lines_of, size_text
+from harvester.settings import Resolved, environment_of, table
+from harvester.status import Status
+
+VERIFIED_LINE = "every file is what its ledger line says, and every ledger line continues the one before it"
+
+
+def account_text(account: Account) -> str:
+    """Return the account of a run."""
+    return "\n".join(lines_of(account))
+
+
+def verdict_text(account: Account) -> str:
+    """Return the last line of the account."""
+    return lines_of(account)[-1]
+
+
+def write_report(path: Path, account: Account) -> None:
+    """Write the account to the file that --report-json names. Raises ConfigError, so that nobody waits for it in vain."""
+    try:
+        disk.replace_durable(path, account.as_json())
+    except StorageError as error:
+        raise ConfigError(
+            f"the run is over and its account is in the archive, but --report-json failed: {error}"
+        ) from None
+
+
+def verification_text(result: Verification) -> str:
+    """Return what verifying found, at most 20 findings of it."""
+    lines = [str(finding) for finding in result.findings[:SHOWN]]
+    if len(result.findings) > SHOWN:
+        lines.append(f"and {len(result.findings) - SHOWN:,} more; --json names all")
+    lines += [f"note: {note}" for note in result.notes]
+    checked = f"{result.files:,} files ({size_text(result.bytes)}), {result.lines:,} ledger lines, {result.runs:,} runs"
+    if result.findings:
+        lines.append(f"damaged: {len(result.findings):,} findings in {checked}")
+    else:
+        lines.append(f"intact: {checked}: {VERIFIED_LINE}")
+    return "\n".join(lines)
+
+
+def verification_json(result: Verification) -> bytes:
+    """Return what verifying found, all of it."""
+    return msgspec.json.format(msgspec.json.encode(result), indent=2)
+
+
+@contextmanager
+def reading(*, shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how much has been read, on a terminal; yield the function that is told the files and bytes of each step."""
+    if not (shown and sys.stderr.isatty()):
+        yield lambda files, size_bytes: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(unit=" files", file=sys.stderr, dynamic_ncols=True, leave=False) as bar:
+        read_bytes = 0
+
+        def tell(files: int, size_bytes: int) -> None:
+            nonlocal read_bytes
+            read_bytes += size_bytes
+            bar.set_postfix_str(size_text(read_bytes), refresh=False)
+            bar.update(files)
+
+        yield tell
+
+
+def settings_text(resolved: Resolved) -> str:
+    """Return every setting with its value and where that came from, as columns."""
+    width = max(map(len, table()))
+    rows = [(name, resolved.text_of(name), resolved.sources[name]) for name in table()]
+    wide = min(48, max(len(value) for _, value, _ in rows))
+    return "\n".join(f"{name:{width}}  {value:{wide}}  {source}" for name, value, source in rows)
+
+
+def settings_json(resolved: Resolved) -> bytes:
+    """Return every setting with its value, as text, where that came from, and its environment variable."""
+    rows = {
+        name: {"value": resolved.text_of(name), "source": resolved.sources[name], "environment": environment_of(name)}
+        for name in table()
+    }
+    return msgspec.json.format(msgspec.json.encode(rows), indent=2)
+
+
+def status_text(status: Status) -> str:
+    """Return how the last run ended and what is still open."""
+    lines = [f"archive {status.archive}, {status.calls:,} calls"]
+    if status.running:
+        lines.append("a run is going on; what follows is from before it, as far as it has got")
+    if status.last_run is None:
+        lines.append("no run has closed yet")
+    else:
+        last = status.last_run
+        lines.append(f"last run {last.run}: {last.verdict}, exit code {last.exit_code}, {last.listed:,} calls listed")
+        if last.finished_at:
+            lines.append(f"ended {last.finished_at} after {duration_text(last.seconds)}")
+        if last.error:
+            lines.append(last.error)
+        lines += [f"not proven whole: {reason}" for reason in last.windows_unproven]
+    for word, opened in (("failed", status.failed), ("pending", status.pending)):
+        lines.append(f"{len(opened):,} {word}")
+        lines += [f"  call {each.id!a} ({each.place}): {each.reason or 'no reason noted'}" for each in opened[:SHOWN]]
+        if len(opened) > SHOWN:
+            lines.append(f"  and {len(opened) - SHOWN:,} more; --json names all")
+    return "\n".join(lines)
+
+
+def tour_text(folder: Path, account: Account, verification: Verification) -> str:
+    """Return what the demo has done, where it lies, and what to do next."""
+    archive = folder / "archive"
+    sample = sorted(path.relative_to(archive).as_posix() for path in archive.glob("2*/*/*/*"))[:3]
+    quoted = shlex.quote(str(archive))
+    return "\n".join(
+        [
+            indented(lines_of(account)),
+            "",
+            "Verifying it ...",
+            indented(verification_text(verification).splitlines()),
+            "",
+            f"The archive lies in {archive}: listen to a recording, read a transcript.",
+            indented(sample),
+            "Anyone can check it without this tool:",
+            f"  (cd {quoted} && cat runs/*/manifest-sha256.txt | sha256sum --check --strict --quiet && echo intact)",
+            "",
+            "With a key of your own:",
+            "  export HARVESTER_API_KEY=...        # or --key-file; never an argument",
+            "  harvester run --archive ./calls --from 7d --dry-run",
+            "  harvester run --archive ./calls",
+            "Another brand of the platform: --base-url https://its.host/api. Every setting: harvester config.",
+        ]
+    )

@@ -1,0 +1,255 @@
+"""Every setting, once: its name, type, default, unit, meaning, and how it is read.
+
+In:   flags, environment, settings file.  Out: `Resolved`: the `Settings`, and where each value came from.
+
+A setting has one name everywhere: `requests_per_minute` in the file is `--requests-per-minute` as a flag and
+`HARVESTER_REQUESTS_PER_MINUTE` in the environment. A flag wins over the environment, that over the file, that over the default.
+The same reader serves all three, so a value means the same wherever it comes from, and a wrong one is refused with its place.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import tomllib
+import typing
+import zoneinfo
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from harvester import values
+from harvester.errors import ConfigError
+from harvester.model import KNOWN_TYPES, Query
+
+ENVIRONMENT = "HARVESTER_"
+FILE_NAME = "harvester.toml"
+SECRETS = ("api_key", "key", "token")
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """How one setting is read and explained."""
+
+    read: values.Read
+    help: str  # one sentence without its full stop, with the unit
+    group: str = (
+        "run"  # "run": of the run alone; "archive": of every command that opens an archive; "talk": of the screen
+    )
+    name: str = ""  # where the field's name is not the setting's
+    default_text: str = ""  # what the help says of a default that is decided at run time
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command works by. The defaults stand here and nowhere else."""
+
+    archive: Annotated[Path | None, Setting(values.path, "folder of the archive", "archive")] = None
+    base_url: Annotated[str, Setting(values.api_url, "base URL of the call platform's API")] = (
+        "https://platform.spotzyai.com/api"
+    )
+    key_file: Annotated[Path | None, Setting(values.path, "file that holds the API key and nothing else")] = None
+    key_command: Annotated[
+        str | None, Setting(values.text, "command that prints the API key, such as `pass show calls`")
+    ] = None
+
+    date_from: Annotated[
+        dt.date | None, Setting(values.date, "first day to list: 2025-08-04, or 30d for thirty days ago", name="from")
+    ] = None
+    date_to: Annotated[dt.date | None, Setting(values.date, "last day to list", name="to")] = None
+    status: Annotated[
+        tuple[str, ...], Setting(values.words, "only calls of this status; may be given several times")
+    ] = ()
+    type: Annotated[
+        str | None, Setting(values.choice(*KNOWN_TYPES), "only calls of this type: inbound, outbound or web")
+    ] = None
+    phone_number: Annotated[str | None, Setting(values.text, "only calls from or to this number")] = None
+    assistant_id: Annotated[int | None, Setting(values.whole(1), "only calls of this assistant")] = None
+    campaign_id: Annotated[int | None, Setting(values.whole(1), "only calls of this campaign")] = None
+
+    per_page: Annotated[int, Setting(values.whole(1, 100), "calls per list page, 1 to 100")] = 100
+    pages_in_flight: Annotated[int, Setting(values.whole(1, 64), "list pages asked for at the same time")] = 4
+    requests_per_minute: Annotated[
+        int | None,
+        Setting(
+            values.whole(1, 1_000_000),
+            "most API requests per minute",
+            default_text="60, then what the platform's headers allow",
+        ),
+    ] = None
+    workers: Annotated[int, Setting(values.whole(1, 256), "calls settled at the same time")] = 8
+    bandwidth: Annotated[
+        int | None,
+        Setting(values.size, "most bytes per second of all recordings together, such as 2M", default_text="no limit"),
+    ] = None
+    attempts: Annotated[int, Setting(values.whole(1, 20), "attempts per request, the first included")] = 5
+    retry_wait_seconds: Annotated[
+        float, Setting(values.number(0, 3600), "seconds before the second attempt; doubled before each further one")
+    ] = 1.0
+
+    recordings: Annotated[bool, Setting(values.switch, "download recordings; without, they stay pending")] = True
+    max_file_size: Annotated[
+        int | None, Setting(values.size, "largest recording to accept, in bytes, such as 2G", default_text="no limit")
+    ] = None
+    recording_host: Annotated[
+        tuple[str, ...],
+        Setting(
+            values.words, "fetch recordings from this host only; may be given several times", default_text="any host"
+        ),
+    ] = ()
+    allow_private_hosts: Annotated[
+        bool, Setting(values.switch, "fetch recordings from private and loopback addresses too")
+    ] = False
+    recording_grace_days: Annotated[
+        float, Setting(values.number(0, 366), "days after a call's end in which its recording may still appear")
+    ] = 3.0
+
+    timezone: Annotated[
+        zoneinfo.ZoneInfo,
+        Setting(values.zone, "zone of the dated folders, and of times that the platform sends without one"),
+    ] = zoneinfo.ZoneInfo("UTC")
+    must_exist: Annotated[
+        bool, Setting(values.switch, "stop unless the archive exists already: the share may not be mounted", "archive")
+    ] = False
+    min_free: Annotated[
+        int | None,
+        Setting(
+            values.size,
+            "bytes to leave free on the archive's disk, such as 5G",
+            default_text="1G, or 1 % of a small disk",
+        ),
+    ] = None
+    state_folder: Annotated[
+        Path | None,
+        Setting(
+            values.path,
+            "local folder for lock, checkpoint and log; never on a share",
+            "archive",
+            default_text="the user's state folder",
+        ),
+    ] = None
+    checkpoint: Annotated[
+        Path | None,
+        Setting(values.path, "the checkpoint's file; on local disk", "archive", default_text="in state_folder"),
+    ] = None
+
+    limit: Annotated[int | None, Setting(values.whole(1), "stop after this many calls", default_text="no limit")] = None
+    dry_run: Annotated[bool, Setting(values.switch, "list, and say what would be fetched; write nothing")] = False
+    report_json: Annotated[Path | None, Setting(values.path, "write the account of the run to this file")] = None
+
+    json: Annotated[bool, Setting(values.switch, "print the result as JSON on stdout", "talk")] = False
+    progress: Annotated[
+        bool, Setting(values.switch, "show a progress bar on a terminal, a line a minute elsewhere", "talk")
+    ] = True
+    quiet: Annotated[bool, Setting(values.switch, "say nothing but errors", "talk")] = False
+    verbose: Annotated[int, Setting(values.whole(0, 2), "say more: 1 each failed attempt, 2 everything", "talk")] = 0
+    log_json: Annotated[bool, Setting(values.switch, "write log lines as JSON", "talk")] = False
+
+    def query(self) -> Query:
+        """Return the filters of the run."""
+        return Query(
+            status=self.status,
+            type=self.type,
+            phone_number=self.phone_number,
+            assistant_id=self.assistant_id,
+            campaign_id=self.campaign_id,
+            date_from=self.date_from,
+            date_to=self.date_to,
+        )
+
+
+class Resolved(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings, and for each setting's name where its value came from."""
+
+    settings: Settings
+    sources: dict[str, str]
+
+    def text_of(self, name: str) -> str:
+        """Return a setting's value as text, as the settings file would say it."""
+        field, setting = table()[name]
+        value = getattr(self.settings, field)
+        if value is None:
+            return setting.default_text or "not set"
+        if isinstance(value, bool):
+            return str(value).lower()
+        return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def table() -> dict[str, tuple[str, Setting]]:
+    """Return for each setting's name the field of `Settings` and how it is read, in the order of the file."""
+    hints = typing.get_type_hints(Settings, include_extras=True)
+    found = {}
+    for field in Settings.__struct_fields__:
+        setting = next(extra for extra in hints[field].__metadata__ if isinstance(extra, Setting))
+        found[setting.name or field] = (field, setting)
+    return found
+
+
+def flag_of(name: str) -> str:
+    """Return the flag of a setting; the two switches that are on by default are turned off by their flags."""
+    return f"--no-{name}" if name in ("recordings", "progress") else f"--{name.replace('_', '-')}"
+
+
+def environment_of(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return ENVIRONMENT + name.upper()
+
+
+def resolve(flags: Mapping[str, object], environment: Mapping[str, str], file: Path | None) -> Resolved:
+    """Join flags, environment and settings file. Raises ConfigError that names the place of what is wrong."""
+    written, lines = _read_file(file) if file else ({}, {})
+    chosen: dict[str, object] = {}
+    sources: dict[str, str] = {}
+    for name, (field, setting) in table().items():
+        variable = environment_of(name)
+        if flags.get(name) is not None:
+            source, value = flag_of(name), flags[name]
+        elif environment.get(variable):
+            source, value = variable, environment[variable]
+        elif name in written:
+            source, value = f"{file}, line {lines[name]}", written[name]
+        else:
+            sources[name] = "default"
+            continue
+        try:
+            chosen[field] = setting.read(value)
+        except ValueError as error:
+            raise ConfigError(f"{source}: {name} is {error}; {str(value)!a} is not") from None
+        sources[name] = source
+    settings = Settings(**chosen)  # type: ignore[arg-type]
+    _check_together(settings, sources)
+    return Resolved(settings=settings, sources=sources)
+
+
+def _check_together(settings: Settings, sources: Mapping[str, str]) -> None:
+    if settings.date_from and settings.date_to and settings.date_from > settings.date_to:
+        raise ConfigError(
+            f"{sources['from']}: from ({settings.date_from}) is later than to ({settings.date_to}, {sources['to']})"
+        )
+
+
+def _read_file(path: Path) -> tuple[dict[str, object], dict[str, int]]:
+    """Return the values of a settings file and the line of each."""
+    try:
+        text = path.read_bytes().decode()
+        written = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(f"the settings file {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"the settings file {path} is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"the settings file {path} is not TOML: {error}") from None
+    lines = {name: _line_of(name, text) for name in written}
+    known = table()
+    for name, line in lines.items():
+        if name in SECRETS:
+            raise ConfigError(f"{path}, line {line}: the key does not belong here; name its file with key_file")
+        if name not in known:
+            raise ConfigError(f"{path}, line {line}: there is no setting {name!a}; `harvester config` lists them all")
+    return written, lines
+
+
+def _line_of(name: str, text: str) -> int:
+    """Find the line on which a top-level key stands; tomllib does not tell."""
+    shape = re.compile(rf"\s*\[*\s*[\"']?{re.escape(name)}[\"']?\s*[=\].]")
+    return next((number for number, line in enumerate(text.splitlines(), start=1) if shape.match(line)), 1)

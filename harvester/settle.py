@@ -1,0 +1,56 @@
+"""Settle one call: fetch its recording, stage its files, say how it ended.
+
+In:   a call and its entry.  Out: a `Draft` for the committer.
+
+Whatever happens to one call is its outcome. Only what would happen to every other call too goes on upward: the storage fails, the
+key is refused.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Awaitable, Callable
+
+import anyio.to_thread
+
+from harvester.archive.part import Part
+from harvester.archive.proof import Judge
+from harvester.archive.stage import Draft, Received, Stager
+from harvester.errors import PlatformError, RecordingError
+from harvester.model import Call, Entry, Transfer
+from harvester.needs import Rules, decide
+
+log = logging.getLogger(__name__)
+
+Fetch = Callable[[Call, Part, Judge], Awaitable[Transfer]]
+"""Raises RecordingError, or PlatformError when every attempt failed."""
+
+
+class Settler:
+    """Settles calls for one run."""
+
+    def __init__(self, stager: Stager, fetch: Fetch, rules: Rules) -> None:
+        self._stager = stager
+        self._fetch = fetch
+        self._rules = rules
+
+    async def settle(self, call: Call, entry: Entry | None) -> Draft:
+        """Do what the call needs. Raises StorageError, AuthError."""
+        needs = decide(call, entry, self._rules, dt.datetime.now(dt.UTC))
+        received, failure = None, None
+        if needs.fetch:
+            part = self._stager.part()
+            judge = Judge(part)
+            try:
+                transfer = await self._fetch(call, part, judge)
+                received = Received(part=part, judge=judge, transfer=transfer)
+            except (RecordingError, PlatformError) as error:
+                part.discard()
+                failure = str(error)
+                log.info("call %a: %s", call.id, failure)
+            except BaseException:
+                part.discard()
+                raise
+        # Not abandoned on cancellation: a thread that goes on writing must have ended before the run closes.
+        return await anyio.to_thread.run_sync(self._stager.stage, call, entry, needs, received, failure)

@@ -1,0 +1,152 @@
+"""Read one value of a setting, as it comes from a flag, the environment (both text) or the settings file (TOML's types).
+
+In:   text or a TOML value.  Out: the value, or a ValueError that says what is allowed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import math
+import re
+import zoneinfo
+from collections.abc import Callable
+from pathlib import Path
+
+from yarl import URL
+
+Read = Callable[[object], object]
+
+SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
+SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+LARGEST_SIZE_BYTES = 2**60
+DAYS_AGO = re.compile(r"(\d{1,5})d", re.ASCII)
+
+
+def text(value: object) -> str:
+    """Any text that is not blank."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("text that is not empty")
+    return value.strip()
+
+
+def path(value: object) -> Path:
+    """A path; a leading `~` is the user's home."""
+    return Path(text(value)).expanduser()
+
+
+def switch(value: object) -> bool:
+    """True or false; as text also yes/no, on/off, 1/0."""
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word in ("1", "true", "yes", "on"):
+        return True
+    if word in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError("true or false")
+
+
+def whole(least: int, most: int | None = None) -> Read:
+    """Return a reader of whole numbers from `least` to `most`."""
+    allowed = f"a whole number from {least} to {most:,}" if most is not None else f"a whole number, at least {least}"
+
+    def read(value: object) -> int:
+        if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value.strip(), re.ASCII):
+            value = int(value)
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int)
+            or value < least
+            or (most is not None and value > most)
+        ):
+            raise ValueError(allowed)
+        return value
+
+    return read
+
+
+def number(least: float, most: float) -> Read:
+    """Return a reader of numbers from `least` to `most`."""
+
+    def read(value: object) -> float:
+        try:
+            found = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
+        except (ValueError, OverflowError):
+            found = math.nan
+        if not least <= found <= most:
+            raise ValueError(f"a number from {least:g} to {most:g}")
+        return found
+
+    return read
+
+
+def size(value: object) -> int:
+    """Bytes, or text such as `500K`, `20M`, `1.5G` (units of 1024)."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    shape = SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    found = int(float(shape[1]) * SIZE_UNITS[shape[2].lower()]) if shape and len(shape[1]) < 20 else -1
+    if not 0 <= found <= LARGEST_SIZE_BYTES:
+        raise ValueError("a number of bytes, such as 1048576, 500K, 20M or 1.5G")
+    return found
+
+
+def date(value: object) -> dt.date:
+    """A day: `2025-08-04`, or `30d` for thirty days ago (UTC)."""
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        return value
+    word = value.strip() if isinstance(value, str) else ""
+    try:
+        if ago := DAYS_AGO.fullmatch(word):
+            return dt.datetime.now(dt.UTC).date() - dt.timedelta(days=int(ago[1]))
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", word, re.ASCII):
+            return dt.date.fromisoformat(word)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("a day such as 2025-08-04, or 30d for thirty days ago")
+
+
+def choice(*allowed: str) -> Read:
+    """Return a reader of one of the words."""
+
+    def read(value: object) -> str:
+        word = value.strip().lower() if isinstance(value, str) else ""
+        if word not in allowed:
+            raise ValueError(f"one of {', '.join(allowed)}")
+        return word
+
+    return read
+
+
+def words(value: object) -> tuple[str, ...]:
+    """A list of words; as text, separated by commas."""
+    found = value.split(",") if isinstance(value, str) else value
+    if not isinstance(found, list | tuple) or not all(isinstance(word, str) and word.strip() for word in found):
+        raise ValueError("a list of words, or words separated by commas")
+    return tuple(dict.fromkeys(word.strip().lower() for word in found))
+
+
+def zone(value: object) -> zoneinfo.ZoneInfo:
+    """A time zone of the IANA database."""
+    try:
+        return zoneinfo.ZoneInfo(text(value))
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        raise ValueError("the name of a time zone, such as UTC or Europe/Berlin") from None
+
+
+def api_url(value: object) -> str:
+    """The base URL of an API: https, or http on a loopback address; no user, query or fragment."""
+    url = URL(text(value).rstrip("/"))
+    if not url.host or url.scheme not in ("http", "https") or url.user or url.query_string or url.fragment:
+        raise ValueError("a URL such as https://platform.example.com/api")
+    if url.scheme == "http" and not _is_loopback(url.host):
+        raise ValueError("a URL that begins with https:// (the key would travel readable over http)")
+    return str(url)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
