@@ -13,6 +13,7 @@ from harvester.archive.mark import read_mark, write_mark
 from harvester.errors import ConfigError
 from harvester.example import settings_file
 from harvester.key import VARIABLE, read_key
+from harvester.model import Window
 from harvester.run import local_state, open_api
 from harvester.settings import Resolved
 
@@ -41,6 +42,8 @@ async def found(resolved: Resolved, target: Path) -> str:
         key, _ = read_key(settings, os.environ)
         async with open_api(settings, key) as api:
             owner = await api.account()
+            if owner is None:
+                await api.page(Window(query=settings.query()), 1, 1)
     chosen: dict[str, object] = {
         name: resolved.text_of(name)
         for name, source in resolved.sources.items()

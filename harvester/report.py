@@ -108,38 +108,48 @@ VERDICTS = {
 
 
 def lines_of(account: Account) -> list[str]:
-    """Return what the screen shows of an account."""
-    lines = []
-    states = [str(state) for state in State]
-    head = f"{'':12}" + "".join(f"{state:>11}" for state in states)
-    lines.append(f"{account.listed:,} calls listed" + (" (dry run: nothing was written)" if account.dry_run else ""))
-    lines.append(head)
-    for label, counts in (("recordings", account.recordings), ("transcripts", account.transcripts)):
-        lines.append(f"{label:12}" + "".join(f"{counts[state]:>11,}" for state in states))
-    for failure in account.failures[:SHOWN]:
-        lines.append(f"failed: call {failure.id!a}: {failure.reason}")
+    """Return what the screen shows of an account; the verdict is the last line."""
+    lines = _table(account) if account.listed or not account.error else []
+    lines += [f"failed: call {failure.id!a}: {failure.reason}" for failure in account.failures[:SHOWN]]
     if len(account.failures) > SHOWN:
-        lines.append(
-            f"and {len(account.failures) - SHOWN:,} more, all in {account.archive}/runs/{account.run}/run.json"
-        )
+        place = f", all in {account.archive}/runs/{account.run}/run.json" if not account.dry_run else ""
+        lines.append(f"and {len(account.failures) - SHOWN:,} more{place}")
     lines += [f"not proven whole: {reason}" for reason in account.windows_unproven]
     lines += [f"mended: the run {run} was cut off; its files are in order now" for run in account.mended_runs]
     lines += [f"warning: {warning}" for warning in account.warnings]
     if account.recordings[State.PENDING] or account.transcripts[State.PENDING]:
-        lines.append("pending: not there yet at the platform; the next run asks again")
-    lines.append(
-        f"{size_text(account.written_bytes)} in {duration_text(account.seconds)}, {account.traffic.requests:,} API requests"
-        + (f", {account.traffic.throttled:,} of them throttled" if account.traffic.throttled else "")
-    )
+        lines.append("pending: not there yet; the next run asks again")
+    lines.append(_cost(account))
     lines.append(_verdict(account))
     return lines
+
+
+def _table(account: Account) -> list[str]:
+    """Show how the calls ended: a column for each state, a row each for recordings and transcripts."""
+    states = [str(state) for state in State]
+    heads = ["to save" if account.dry_run and state == State.SAVED else state for state in states]
+    lines = [f"{account.listed:,} calls listed", f"{'':12}" + "".join(f"{head:>11}" for head in heads)]
+    for label, counts in (("recordings", account.recordings), ("transcripts", account.transcripts)):
+        lines.append(f"{label:12}" + "".join(f"{counts[state]:>11,}" for state in states))
+    return lines
+
+
+def _cost(account: Account) -> str:
+    traffic = account.traffic
+    throttled = f", {traffic.throttled:,} of them throttled" if traffic.throttled else ""
+    size = "nothing written" if account.dry_run else f"{size_text(account.written_bytes)} written"
+    return f"{size} in {duration_text(account.seconds)}, {traffic.requests:,} API requests{throttled}"
 
 
 def _verdict(account: Account) -> str:
     if account.error:
         return f"incomplete: {account.error}"
-    if account.verdict in VERDICTS:
-        return VERDICTS[account.verdict]
+    if account.verdict == "interrupted":
+        return "interrupted: the next run goes on where this one stopped"
+    if account.verdict == "complete":
+        if account.dry_run:
+            return "dry run: the listing is proven whole; without --dry-run the calls above are saved"
+        return "complete: everything that the platform lists is settled, and the listing is proven whole"
     parts = []
     if account.failures:
         parts.append(f"{len(account.failures):,} failed, and the next run tries them again")

@@ -77,6 +77,8 @@ async def harvest(resolved: Resolved, key: str, progress: Progress) -> Account:
         mark = local.expected_mark(must_exist=settings.must_exist)
         async with open_api(settings, key, progress) as api:
             owner = await api.account()
+            if owner is None:  # it did not tell; make sure that it is a call platform before anything is written
+                await api.page(Window(query=settings.query()), 1, 1)
             if mark:
                 check_owner(mark, settings.base_url, owner)
             run = _Run(resolved, api, local, progress)
@@ -114,7 +116,7 @@ class _Run:
         self._started = time.monotonic()
         started_at = now_text()
         self._account = Account(
-            run=new_run_id(dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")),
+            run=new_run_id(local.archive, dt.datetime.now(dt.UTC)),
             archive=str(local.archive),
             started_at=started_at,
             dry_run=self._settings.dry_run,

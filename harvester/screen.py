@@ -103,7 +103,7 @@ def status_text(status: Status) -> str:
     """Return how the last run ended and what is still open."""
     lines = [f"archive {status.archive}, {status.calls:,} calls"]
     if status.running:
-        lines.append("a run is going on; what follows is from before it, as far as it has got")
+        lines.append("a run is going on; what follows is as far as it has got")
     if status.last_run is None:
         lines.append("no run has closed yet")
     else:

@@ -28,6 +28,12 @@ ENVIRONMENT = "HARVESTER_"
 FILE_NAME = "harvester.toml"
 SECRETS = ("api_key", "key", "token")
 
+LONGEST_SHOWN = 100
+"""How many characters of a refused value a message shows."""
+
+LARGEST_SHOWN = 10**LONGEST_SHOWN
+"""Python refuses to write numbers of more than 4,300 digits as text."""
+
 
 class Setting(msgspec.Struct, frozen=True):
     """How one setting is read and explained."""
@@ -80,7 +86,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: Annotated[int, Setting(values.whole(1, 256), "calls settled at the same time")] = 8
     bandwidth: Annotated[
         int | None,
-        Setting(values.size, "most bytes per second of all recordings together, such as 2M", default_text="no limit"),
+        Setting(
+            values.size(1), "most bytes per second of all recordings together, such as 2M", default_text="no limit"
+        ),
     ] = None
     attempts: Annotated[int, Setting(values.whole(1, 20), "attempts per request, the first included")] = 5
     retry_wait_seconds: Annotated[
@@ -89,12 +97,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     recordings: Annotated[bool, Setting(values.switch, "download recordings; without, they stay pending")] = True
     max_file_size: Annotated[
-        int | None, Setting(values.size, "largest recording to accept, in bytes, such as 2G", default_text="no limit")
+        int | None,
+        Setting(values.size(1), "largest recording to accept, in bytes, such as 2G", default_text="no limit"),
     ] = None
     recording_host: Annotated[
         tuple[str, ...],
         Setting(
-            values.words, "fetch recordings from this host only; may be given several times", default_text="any host"
+            values.hosts, "fetch recordings from this host only; may be given several times", default_text="any host"
         ),
     ] = ()
     allow_private_hosts: Annotated[
@@ -114,7 +123,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     min_free: Annotated[
         int | None,
         Setting(
-            values.size,
+            values.size(0),
             "bytes to leave free on the archive's disk, such as 5G",
             default_text="1G, or 1 % of a small disk",
         ),
@@ -168,7 +177,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
         """Return a setting's value as text, as the settings file would say it."""
         field, setting = table()[name]
         value = getattr(self.settings, field)
-        if value is None:
+        if value is None or value == ():
             return setting.default_text or "not set"
         if isinstance(value, bool):
             return str(value).lower()
@@ -214,7 +223,7 @@ def resolve(flags: Mapping[str, object], environment: Mapping[str, str], file: P
         try:
             chosen[field] = setting.read(value)
         except ValueError as error:
-            raise ConfigError(f"{source}: {name} is {error}; {str(value)!a} is not") from None
+            raise ConfigError(f"{source}: {_shown(value)} is not {error}") from None
         sources[name] = source
     settings = Settings(**chosen)  # type: ignore[arg-type]
     _check_together(settings, sources)
@@ -237,7 +246,7 @@ def _read_file(path: Path) -> tuple[dict[str, object], dict[str, int]]:
         raise ConfigError(f"the settings file {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"the settings file {path} is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
         raise ConfigError(f"the settings file {path} is not TOML: {error}") from None
     lines = {name: _line_of(name, text) for name in written}
     known = table()
@@ -246,7 +255,19 @@ def _read_file(path: Path) -> tuple[dict[str, object], dict[str, int]]:
             raise ConfigError(f"{path}, line {line}: the key does not belong here; name its file with key_file")
         if name not in known:
             raise ConfigError(f"{path}, line {line}: there is no setting {name!a}; `harvester config` lists them all")
+        if isinstance(written[name], dict):
+            raise ConfigError(f"{path}, line {line}: {name} is a setting, not a table; settings stand in no table")
     return written, lines
+
+
+def _shown(value: object) -> str:
+    """Return a refused value as a message may show it: short, and without what a URL may hold of secrets."""
+    if isinstance(value, list | tuple | dict) or (isinstance(value, int) and abs(value) > LARGEST_SHOWN):
+        return "what stands there"
+    if isinstance(value, bool):
+        return str(value).lower()
+    safe = re.sub(r"(?<=//)[^/]*@|(?<=\?).*", "...", str(value), flags=re.DOTALL)
+    return ascii(safe if len(safe) <= LONGEST_SHOWN else safe[:LONGEST_SHOWN] + "...")
 
 
 def _line_of(name: str, text: str) -> int:

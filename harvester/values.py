@@ -1,6 +1,6 @@
 """Read one value of a setting, as it comes from a flag, the environment (both text) or the settings file (TOML's types).
 
-In:   text or a TOML value.  Out: the value, or a ValueError that says what is allowed.
+In:   text or a TOML value.  Out: the value, or a ValueError that says what is allowed (*"500" is not* ...).
 """
 
 from __future__ import annotations
@@ -21,28 +21,35 @@ SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE | re.ASC
 SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 LARGEST_SIZE_BYTES = 2**60
 DAYS_AGO = re.compile(r"(\d{1,5})d", re.ASCII)
+HOST = re.compile(r"[^\s/:@?#\[\]]+|[0-9a-f:.]+")
+"""A name or an IPv4 address, or an IPv6 address without brackets."""
 
 
 def text(value: object) -> str:
     """Any text that is not blank."""
     if not isinstance(value, str) or not value.strip():
-        raise ValueError("text that is not empty")
+        raise ValueError("a text")
     return value.strip()
 
 
 def path(value: object) -> Path:
     """A path; a leading `~` is the user's home."""
-    return Path(text(value)).expanduser()
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise ValueError("a path")
+    try:
+        return Path(value.strip()).expanduser()
+    except RuntimeError:
+        raise ValueError("a path: nobody has this home folder") from None
 
 
 def switch(value: object) -> bool:
-    """True or false; as text also yes/no, on/off, 1/0."""
+    """True or false; as text also yes/no, on/off, 1/0. Nothing else: a switch guessed at is a switch turned off."""
     if isinstance(value, bool):
         return value
     word = value.strip().lower() if isinstance(value, str) else ""
     if word in ("1", "true", "yes", "on"):
         return True
-    if word in ("0", "false", "no", "off", ""):
+    if word in ("0", "false", "no", "off"):
         return False
     raise ValueError("true or false")
 
@@ -81,15 +88,20 @@ def number(least: float, most: float) -> Read:
     return read
 
 
-def size(value: object) -> int:
-    """Bytes, or text such as `500K`, `20M`, `1.5G` (units of 1024)."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    shape = SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    found = int(float(shape[1]) * SIZE_UNITS[shape[2].lower()]) if shape and len(shape[1]) < 20 else -1
-    if not 0 <= found <= LARGEST_SIZE_BYTES:
-        raise ValueError("a number of bytes, such as 1048576, 500K, 20M or 1.5G")
-    return found
+def size(least: int) -> Read:
+    """Return a reader of bytes, at least `least`: a number, or text such as `500K`, `20M`, `1.5G` (units of 1024)."""
+    allowed = f"a number of bytes, at least {least}, such as 1048576, 500K, 20M or 1.5G"
+
+    def read(value: object) -> int:
+        found = value if isinstance(value, int) and not isinstance(value, bool) else -1
+        shape = SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+        if shape and len(shape[1]) < 20:
+            found = int(float(shape[1]) * SIZE_UNITS[shape[2].lower()])
+        if not least <= found <= LARGEST_SIZE_BYTES:
+            raise ValueError(allowed)
+        return found
+
+    return read
 
 
 def date(value: object) -> dt.date:
@@ -120,11 +132,25 @@ def choice(*allowed: str) -> Read:
 
 
 def words(value: object) -> tuple[str, ...]:
-    """A list of words; as text, separated by commas."""
-    found = value.split(",") if isinstance(value, str) else value
-    if not isinstance(found, list | tuple) or not all(isinstance(word, str) and word.strip() for word in found):
-        raise ValueError("a list of words, or words separated by commas")
-    return tuple(dict.fromkeys(word.strip().lower() for word in found))
+    """A list of words, or words separated by commas; their case is kept, since the platform may tell it apart."""
+    allowed = "a list of words, or words separated by commas"
+    parts = [value] if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        raise ValueError(allowed)
+    found: list[str] = []
+    for part in parts:
+        if not isinstance(part, str) or not all(map(str.strip, part.split(","))):
+            raise ValueError(allowed)
+        found += map(str.strip, part.split(","))
+    return tuple(dict.fromkeys(found))
+
+
+def hosts(value: object) -> tuple[str, ...]:
+    """A list of host names or addresses, as `words`, in lower case: a host's name has no case."""
+    found = tuple(dict.fromkeys(word.lower() for word in words(value)))
+    if not all(HOST.fullmatch(word) for word in found):
+        raise ValueError("a list of host names, such as recordings.example.com, without scheme, port and path")
+    return found
 
 
 def zone(value: object) -> zoneinfo.ZoneInfo:
@@ -137,9 +163,14 @@ def zone(value: object) -> zoneinfo.ZoneInfo:
 
 def api_url(value: object) -> str:
     """The base URL of an API: https, or http on a loopback address; no user, query or fragment."""
-    url = URL(text(value).rstrip("/"))
-    if not url.host or url.scheme not in ("http", "https") or url.user or url.query_string or url.fragment:
-        raise ValueError("a URL such as https://platform.example.com/api")
+    allowed = "a URL such as https://platform.example.com/api"
+    try:
+        url = URL(text(value).rstrip("/"))
+    except ValueError:
+        raise ValueError(allowed) from None
+    more = url.user or url.password or url.query_string or url.fragment
+    if not url.host or url.scheme not in ("http", "https") or more:
+        raise ValueError(allowed)
     if url.scheme == "http" and not _is_loopback(url.host):
         raise ValueError("a URL that begins with https:// (the key would travel readable over http)")
     return str(url)

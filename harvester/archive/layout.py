@@ -29,6 +29,7 @@ LONGEST_PLAIN_ID = 80
 DEVICE_NAMES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
 PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]*", re.ASCII)
 MADE = re.compile(r".*-x[0-9a-f]{10}", re.ASCII)
+RUN_STAMP = "%Y%m%dT%H%M%SZ"
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}", re.ASCII)
 DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[ T].*)?", re.ASCII | re.DOTALL)
 

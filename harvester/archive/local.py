@@ -45,13 +45,13 @@ class LocalState:
         with disk.guarded("create the folder", self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.folder / "lock", timeout=0)
-        try:
-            with disk.guarded("lock", self.folder):
+        with disk.guarded("lock", self.folder):
+            try:
                 lock.acquire()
-        except filelock.Timeout as error:
-            raise LockedError(
-                f"another run is at work on the archive {self.archive}; wait for it to end, or stop it first"
-            ) from error
+            except filelock.Timeout as error:  # an OSError too, so it is told apart before `guarded` sees it
+                raise LockedError(
+                    f"another run is at work on the archive {self.archive}; wait for it to end, or stop it first"
+                ) from error
         try:
             yield
         finally:

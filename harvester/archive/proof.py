@@ -10,8 +10,6 @@ recording: the container is told from the bytes.
 
 from __future__ import annotations
 
-import math
-
 import anyio.to_thread
 
 from harvester.archive.part import Part
@@ -21,6 +19,9 @@ from harvester.model import Call, Transfer
 
 SHORTFALL_SECONDS = 2.0
 """How much shorter than the call's `duration` a recording may be: both are rounded, and ringing may count on one side."""
+
+SHORTFALL_SHARE = 0.1
+"""The same as a share, for long calls."""
 
 QUOTED_BYTES = 80
 
@@ -64,12 +65,14 @@ class Judge:
 def weigh(measured: Measure, call_seconds: float | None, *, same_as_before: bool) -> str | None:
     """Return the proof that a body without length is whole, or None when there is none.
 
-    `call_seconds` is the call's duration, `same_as_before` whether the attempt before brought the same bytes.
+    `call_seconds` is the call's duration, `same_as_before` whether the attempt before brought the same bytes. Equal
+    downloads prove nothing where the recording itself shows that it was cut: whatever cuts it may cut it there every time.
     """
-    if measured.whole:
-        return "structure"
-    if measured.whole is None and (measured.duration_seconds or 0) >= (call_seconds or math.inf) - SHORTFALL_SECONDS:
-        return "duration"
+    if measured.whole is not None:
+        return "structure" if measured.whole else None
+    if measured.duration_seconds and call_seconds:
+        shortfall_seconds = call_seconds - measured.duration_seconds
+        return "duration" if shortfall_seconds <= max(SHORTFALL_SECONDS, SHORTFALL_SHARE * call_seconds) else None
     return "two-downloads" if same_as_before else None
 
 

@@ -8,6 +8,7 @@ folder, one for the ledger, and one transaction. What the ledger calls saved the
 
 from __future__ import annotations
 
+import datetime as dt
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ import msgspec
 
 from harvester.archive import disk, ledger
 from harvester.archive.checkpoint import Checkpoint
-from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, PARTS, RUNS, run_key
+from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, PARTS, RUN_ID, RUN_STAMP, RUNS, run_key
 from harvester.archive.ledger import Event, Ledger
 from harvester.archive.manifest import write_manifest
 from harvester.archive.stage import Draft
@@ -115,9 +116,19 @@ class Archive:
         return mended
 
 
-def new_run_id(now_text: str) -> str:
-    """Return the id of a run that starts at `now_text` (`20261123T020001Z`): unique, and sorted by time."""
-    return f"{now_text}-{secrets.token_hex(4)}"
+def new_run_id(root: Path, now: dt.datetime) -> str:
+    """Return the id of a run that starts at `now` (aware): its instant in UTC and eight hex digits.
+
+    It sorts behind every run that lies in the archive, so that `cat runs/*/ledger.jsonl` is the chain. Where the clock was
+    set back, or the second is the same, it bears the second after the newest run's; the ledger's lines tell the time as it was.
+    """
+    with disk.guarded("read", root / RUNS):
+        newest = max((path.name for path in (root / RUNS).glob("*") if RUN_ID.fullmatch(path.name)), default="")
+    stamp = now.astimezone(dt.UTC).strftime(RUN_STAMP)
+    if newest and newest[: len(stamp)] >= stamp:
+        after = dt.datetime.strptime(newest[: len(stamp)], RUN_STAMP) + dt.timedelta(seconds=1)
+        stamp = after.strftime(RUN_STAMP)
+    return f"{stamp}-{secrets.token_hex(4)}"
 
 
 def _finish_run(root: Path, run_id: str, account: bytes) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import msgspec
 
-from harvester.errors import PlatformError
+from harvester.errors import HarvestError, PlatformError
 from harvester.model import Call, Page, Window, WindowResult
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ class Walk(msgspec.Struct, kw_only=True):
     failed_in_a_row: int = 0
     failure: str = ""
     stopped: bool = False
+    fatal: HarvestError | None = None  # the key was refused, or the filters: no page will ever come
 
     def see(self, page: Page) -> None:
         """Take in what a page says about the whole list."""
@@ -126,10 +127,12 @@ class Listing:
         await self._take(walk, first)
         async with anyio.create_task_group() as tasks:
             for _ in range(min(self._pages_in_flight, walk.last_page - 1)):
-                tasks.start_soon(self._fetch_pages, walk, window)
+                tasks.start_soon(self._fetch_pages, walk, window, tasks.cancel_scope)
+        if walk.fatal:
+            raise walk.fatal
         return walk
 
-    async def _fetch_pages(self, walk: Walk, window: Window) -> None:
+    async def _fetch_pages(self, walk: Walk, window: Window, all_fetchers: anyio.CancelScope) -> None:
         while (number := walk.take_page_number()) is not None:
             try:
                 page = await self._fetch_page(window, number)
@@ -139,6 +142,10 @@ class Listing:
                 walk.failure = str(error)
                 log.warning("page %d cannot be read: %s", number, error)
                 continue
+            except HarvestError as error:  # carried out by hand: a task group would wrap it
+                walk.fatal = error
+                all_fetchers.cancel()
+                return
             walk.see(page)
             await self._take(walk, page)
 

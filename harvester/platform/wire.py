@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import os
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -53,7 +54,7 @@ def translated(where: str) -> Iterator[None]:
             f"{where}: the name {error.host} cannot be found; check the spelling and the network"
         ) from error
     except aiohttp.ClientConnectorError as error:
-        reason = error.os_error.strerror or str(error.os_error)
+        reason = os.strerror(error.os_error.errno) if error.os_error.errno else str(error.os_error)
         raise TransientError(f"{where}: no connection to {error.host}:{error.port} ({reason})") from error
     except aiohttp.ClientPayloadError as error:
         raise TransientError(f"{where}: the answer was cut short") from error

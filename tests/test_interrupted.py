@@ -1,0 +1,176 @@
+"""A run that is stopped by anything goes on where it stopped: nothing is fetched twice, nothing is skipped."""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from harvester.demo.calls import CallBook
+from harvester.demo.faults import Fault
+from harvester.demo.server import Platform, serve
+from tests.harvests import Harvests
+
+
+@pytest.fixture
+async def platform() -> AsyncIterator[Platform]:
+    """Serve 300 settled calls, enough to be interrupted among them."""
+    async with serve(CallBook(count=300, most_seconds=20, in_progress=0, late=0)) as platform:
+        yield platform
+
+
+def fetched(platform: Platform, since: int = 0) -> Counter[str]:
+    """How often each recording was asked for, from the request with this number on."""
+    return Counter(seen.path for seen in platform.requests[since:] if seen.where == "recording")
+
+
+def settled_links(harvests: Harvests) -> set[str]:
+    """The paths of the recordings that the ledger calls saved."""
+    links = (line["recording"]["link"] for line in harvests.lines() if line["event"] == "saved")
+    return {link.partition("://")[2].partition("/")[2] for link in links}
+
+
+def recordings_of(platform: Platform) -> list[bytes]:
+    """Every recording of the account."""
+    return sorted(platform.book.recording(i) for i in platform.book.ids() if platform.book.row(i)["recording_url"])
+
+
+def archived_recordings(harvests: Harvests) -> list[bytes]:
+    """Every recording of the archive."""
+    return sorted(data for key, data in harvests.files().items() if key.endswith((".mp3", ".m4a", ".mp4")))
+
+
+@pytest.mark.parametrize("after", [3, 40, 120])
+async def test_a_killed_run_goes_on(platform: Platform, harvests: Harvests, after: int) -> None:
+    """After SIGKILL the next run fetches what is not settled, nothing that is, and the archive is whole."""
+    process = await harvests.start("run")
+    await harvests.until(after)
+    process.kill()
+    await process.aclose()
+    settled, asked = settled_links(harvests), len(platform.requests)
+    account = await harvests.run()
+    assert account.exit_code == 0
+    assert archived_recordings(harvests) == recordings_of(platform)
+    assert not settled & {path.lstrip("/") for path in fetched(platform, asked)}
+    assert not harvests.verify().findings
+
+
+async def test_a_killed_run_leaves_no_half_file_under_a_final_name(platform: Platform, harvests: Harvests) -> None:
+    """What has a final name when the power goes is whole: each file equals what the platform holds."""
+    process = await harvests.start("run")
+    await harvests.until(60)
+    process.kill()
+    await process.aclose()
+    whole = set(recordings_of(platform))
+    assert all(data in whole for data in archived_recordings(harvests))
+    assert all(data.startswith(b"{") and data.endswith(b"}") for key, data in harvests.files().items() if "json" in key)
+
+
+async def test_a_killed_run_is_mended(harvests: Harvests) -> None:
+    """The next run closes the one that was cut off: manifest, account, no parts left, and a line that says so."""
+    process = await harvests.start("run")
+    await harvests.until(60)
+    process.kill()
+    await process.aclose()
+    account = await harvests.run()
+    (cut_off,) = account.mended_runs
+    assert {path.name for path in (harvests.archive / "runs" / cut_off).iterdir()} == {
+        "ledger.jsonl",
+        "manifest-sha256.txt",
+        "run.json",
+    }
+    assert [line["run"] for line in harvests.lines() if line["event"] == "recovered"] == [cut_off]
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_a_signal_closes_the_run(
+    platform: Platform, harvests: Harvests, number: signal.Signals, exit_code: int
+) -> None:
+    """SIGINT and SIGTERM end the run with its ledger closed and its own exit code; the next run goes on."""
+    process = await harvests.start("run")
+    await harvests.until(30)
+    process.send_signal(number)
+    assert await process.wait() == exit_code
+    await process.aclose()
+    last = list(harvests.lines())[-1]
+    assert (last["event"], last["verdict"], last["exit_code"]) == ("run-closed", "interrupted", exit_code)
+    assert (await harvests.run()).exit_code == 0
+    assert archived_recordings(harvests) == recordings_of(platform)
+    assert not harvests.verify().findings
+
+
+async def test_a_second_signal_stops_at_once(platform: Platform, harvests: Harvests) -> None:
+    """While the run waits for recordings that never come, a second signal ends it; the next run mends it."""
+    platform.faults.add(Fault(where="recording", kind="hang", after=5))
+    process = await harvests.start("run")
+    await harvests.until(8)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    said = await process.stderr.receive()
+    assert b"once more stops at once" in said
+    process.send_signal(signal.SIGINT)
+    assert await process.wait() == 130
+    await process.aclose()
+    platform.faults.clear()
+    assert len((await harvests.run()).mended_runs) == 1
+
+
+@pytest.mark.parametrize("damage", ["deleted", "noise", "truncated", "emptied"])
+async def test_a_lost_checkpoint_is_rebuilt(platform: Platform, harvests: Harvests, damage: str) -> None:
+    """Without a readable checkpoint the ledgers tell what is settled: nothing is downloaded again."""
+    await harvests.run()
+    asked = platform.count("recording")
+    (checkpoint,) = harvests.state.glob("*/checkpoint.db")
+    if damage == "deleted":
+        checkpoint.unlink()
+    elif damage == "truncated":
+        os.truncate(checkpoint, checkpoint.stat().st_size // 2)
+    else:
+        checkpoint.write_bytes(os.urandom(50_000) if damage == "noise" else b"")
+    account = await harvests.run()
+    assert account.exit_code == 0
+    assert platform.count("recording") == asked
+
+
+async def test_another_machine_goes_on_from_the_archive_alone(platform: Platform, harvests: Harvests) -> None:
+    """The local state is only an index: with a new one the run knows all that is settled."""
+    await harvests.run()
+    asked = platform.count("recording")
+    account = await harvests.run(state_folder=str(harvests.folder / "elsewhere"))
+    assert (account.exit_code, platform.count("recording")) == (0, asked)
+
+
+async def test_a_torn_ledger_line_is_cut_and_told(harvests: Harvests) -> None:
+    """A last line without its end is cut off, and the next run says so in its ledger."""
+    process = await harvests.start("run")
+    await harvests.until(60)
+    process.kill()
+    await process.aclose()
+    (ledger,) = harvests.archive.glob("runs/*/ledger.jsonl")
+    with ledger.open("ab") as file:
+        file.write(b'{"seq":99,"prev":"0')
+    assert (await harvests.run()).exit_code == 0
+    (mended,) = [line for line in harvests.lines() if line["event"] == "recovered"]
+    assert mended["torn_bytes"] == 19
+    assert not harvests.verify().findings
+
+
+async def test_only_one_run_at_a_time(platform: Platform, harvests: Harvests) -> None:
+    """A second run on the same archive ends with exit code 7 and one sentence, and leaves the first one alone."""
+    platform.faults.add(Fault(where="recording", kind="hang", after=5))
+    process = await harvests.start("run")
+    await harvests.until(6)
+    second = await harvests.cli("run")
+    process.kill()
+    await process.aclose()
+    assert second.returncode == 7
+    assert second.stderr.decode().count("\n") == 1
+    assert "another run" in second.stderr.decode()
+
+
+async def test_what_is_settled_is_not_asked_for_again(platform: Platform, tmp_path: Path) -> None:
+    """In a run that is not interrupted no recording is asked for twice."""
+    await Harvests(platform, tmp_path).run()
+    assert max(fetched(platform).values()) == 1
