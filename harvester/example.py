@@ -58,9 +58,11 @@ def settings_file(chosen: Mapping[str, object]) -> str:
 
 
 def toml(value: object) -> str:
-    """Write one value as TOML: its basic strings are JSON's."""
+    """Write one value as TOML: its basic strings are JSON's, but for the one control character that JSON leaves as it is."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        return f"{value:g}" if isinstance(value, float) else str(value)
-    return json.dumps(str(value), ensure_ascii=False)
+        return str(value).removesuffix(".0")
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml, value))}]"
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -13,6 +13,8 @@ from typing import TypeVar
 import click
 import platformdirs
 
+from harvester import values
+from harvester.errors import ConfigError
 from harvester.settings import FILE_NAME, Resolved, environment_of, flag_of, resolve, table
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -59,9 +61,12 @@ def resolved_from(config_file: str | None, flags: dict[str, object]) -> Resolved
 
 
 def _settings_path(config_file: str | None) -> Path | None:
-    """Return the settings file that was named, else the first of the usual places where one lies."""
+    """Return the settings file that was named, else the first of the usual places where one lies. Raises ConfigError."""
     named = config_file or os.environ.get(environment_of("config"))
     if named:
-        return Path(named).expanduser()
+        try:
+            return values.path(named)
+        except ValueError as error:
+            raise ConfigError(f"--config: {named!a} is not {error}") from None
     usual = (Path(FILE_NAME), platformdirs.user_config_path("harvester") / FILE_NAME)
     return next((path for path in usual if path.is_file()), None)

@@ -24,10 +24,12 @@ CREDENTIAL = "harvester-api-key"
 COMMAND_SECONDS = 60
 
 
-def read_key(settings: Settings, environment: Mapping[str, str]) -> tuple[str, str | None]:
+def read_key(
+    settings: Settings, environment: Mapping[str, str], *, command_seconds: float = COMMAND_SECONDS
+) -> tuple[str, str | None]:
     """Return the key, and a warning or None. The first of: environment, key_file, key_command, systemd credential.
 
-    Raises ConfigError when there is none, or it cannot be one.
+    `command_seconds` is how long key_command may take. Raises ConfigError when there is no key, or it cannot be one.
     """
     warning = None
     if environment.get(VARIABLE):
@@ -35,7 +37,7 @@ def read_key(settings: Settings, environment: Mapping[str, str]) -> tuple[str, s
     elif settings.key_file:
         source, key, warning = str(settings.key_file), _from_file(settings.key_file), _openness(settings.key_file)
     elif settings.key_command:
-        source, key = "key_command", _from_command(settings.key_command)
+        source, key = "key_command", _from_command(settings.key_command, command_seconds)
     elif (folder := environment.get("CREDENTIALS_DIRECTORY")) and (Path(folder) / CREDENTIAL).exists():
         source, key = f"the credential {CREDENTIAL}", _from_file(Path(folder) / CREDENTIAL)
     else:
@@ -63,16 +65,18 @@ def _openness(path: Path) -> str | None:
     return f"others can read the key file {path}; close it with: chmod 600 {shlex.quote(str(path))}"
 
 
-def _from_command(command: str) -> str:
+def _from_command(command: str, seconds: float) -> str:
     """Run the command without a shell. What it prints on stderr goes to the user's; what it prints on stdout nowhere."""
     try:
         done = subprocess.run(
-            shlex.split(command), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=COMMAND_SECONDS, check=False
+            shlex.split(command), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=seconds, check=False
         )
-    except (OSError, ValueError) as error:
+    except OSError as error:  # without the program's name: some put the key itself there
+        raise ConfigError(f"key_command cannot be run: {error.strerror}") from None
+    except ValueError as error:
         raise ConfigError(f"key_command cannot be run: {error}") from None
     except subprocess.TimeoutExpired:
-        raise ConfigError(f"key_command did not end within {COMMAND_SECONDS} seconds") from None
+        raise ConfigError(f"key_command did not end within {seconds:g} seconds") from None
     if done.returncode:
         raise ConfigError(f"key_command failed with exit code {done.returncode}")
     return done.stdout.decode("utf-8", "replace")

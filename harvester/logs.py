@@ -14,10 +14,13 @@ import logging.handlers
 import sys
 import time
 from pathlib import Path
+from types import TracebackType
 
 LOG_BYTES = 2 * 1024 * 1024
 LOG_FILES = 3
 """The local log holds the last 6 MB, some months of nightly runs."""
+
+ExceptionParts = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
@@ -25,8 +28,11 @@ LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 class _Plain(logging.Formatter):
     converter = staticmethod(time.gmtime)
 
-    def format(self, record: logging.LogRecord) -> str:
-        return "\n".join(map(escaped, super().format(record).splitlines()))
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return escaped(super().formatMessage(record))  # line breaks too: a name must not be able to forge a line
+
+    def formatException(self, ei: ExceptionParts) -> str:  # noqa: N802
+        return "\n".join(map(escaped, super().formatException(ei).splitlines()))
 
 
 class _Json(_Plain):
@@ -39,7 +45,7 @@ class _Json(_Plain):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+        return json.dumps(line).replace("\x7f", "\\u007f")
 
 
 class _Screen(logging.StreamHandler):  # type: ignore[type-arg]
@@ -60,6 +66,8 @@ def set_up(*, verbose: int, quiet: bool, as_json: bool) -> None:
     screen.setLevel(logging.ERROR if quiet else LEVELS[verbose])
     screen.setFormatter(_Json() if as_json else _Plain("harvester: %(message)s"))
     root = logging.getLogger("harvester")
+    for earlier in root.handlers:
+        earlier.close()
     root.handlers[:] = [screen]
     root.setLevel(logging.DEBUG)
     root.propagate = False

@@ -3,8 +3,8 @@
 In:   a link or a sentence that may hold one.  Out: the same with `(number)` in its place.
 
 Links of recordings are seen with the caller's number in the file name (docs/api.md). The ledger is what is handed to
-strangers, so it holds none: neither the call's own numbers, in whatever spelling, nor anything of the form of an
-international one.
+strangers, so it holds none: neither the call's own numbers, with or without plus, leading zeros and separators, nor
+anything of the form of an international one.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ INTERNATIONAL = re.compile(r"(?:\+|%2[Bb])\d{7,15}", re.ASCII)
 FEWEST_DIGITS = 6
 """Shorter ones are internal extensions, and would blot out parts of ids."""
 
+SEPARATOR = r"(?:[ ._()/-]|%20|%2[89DEdeFf])*"
+"""What people and links put between the digits of a number."""
+
 
 def masked(text: str, numbers: Iterable[str] = ()) -> str:
     """Return `text` without international phone numbers and without `numbers`, however they are spelt in it."""
-    for number in numbers:
-        digits = re.sub(r"\D", "", number, flags=re.ASCII)
+    every = {re.sub(r"\D", "", number, flags=re.ASCII).lstrip("0") for number in numbers}
+    for digits in sorted(every, key=len, reverse=True):  # a shorter number may be the beginning of a longer one
         if len(digits) >= FEWEST_DIGITS:
-            text = re.sub(rf"(?:\+|%2[Bb]|00)?{digits}", "(number)", text)
+            text = re.sub(rf"(?:\+|%2[Bb])?0*{SEPARATOR.join(digits)}", "(number)", text)
     return INTERNATIONAL.sub("(number)", text)

@@ -8,12 +8,14 @@ In:   outcomes and window results, as they come.  Out: `Account`, as JSON and as
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections import Counter
 
 import msgspec
 
 from harvester.errors import HarvestError
+from harvester.logs import escaped
 from harvester.model import Outcome, State, WindowResult
 
 SHOWN = 20
@@ -92,19 +94,13 @@ class Account(msgspec.Struct, kw_only=True):
             self.verdict, self.exit_code = "complete", 0
 
     def as_json(self) -> bytes:
-        """Return the account as JSON, in the order of its fields, for people and machines."""
+        """Return the account as JSON in ASCII, so that nothing in it writes on a terminal, in the order of its fields."""
         every = {str(state): 0 for state in State}
         known = msgspec.to_builtins(self) | {
             "recordings": every | dict(self.recordings),
             "transcripts": every | dict(self.transcripts),
         }
-        return msgspec.json.format(msgspec.json.encode(known), indent=2) + b"\n"
-
-
-VERDICTS = {
-    "complete": "complete: everything that the platform lists is settled, and the listing is proven whole",
-    "interrupted": "interrupted: the next run goes on where this one stopped",
-}
+        return json.dumps(known, indent=2).replace("\x7f", "\\u007f").encode() + b"\n"
 
 
 def lines_of(account: Account) -> list[str]:
@@ -121,7 +117,7 @@ def lines_of(account: Account) -> list[str]:
         lines.append("pending: not there yet; the next run asks again")
     lines.append(_cost(account))
     lines.append(_verdict(account))
-    return lines
+    return [escaped(line) for line in lines]  # a reason that holds a line break must not forge a line
 
 
 def _table(account: Account) -> list[str]:
@@ -161,7 +157,7 @@ def _verdict(account: Account) -> str:
 def size_text(size_bytes: float) -> str:
     """Return a size for people: `12.3 MB` (units of 1000)."""
     for unit in ("bytes", "kB", "MB", "GB"):
-        if size_bytes < 1000:
+        if size_bytes < 999.95:  # what is above is written as 1.0 of the next unit
             return f"{size_bytes:.0f} bytes" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
         size_bytes /= 1000
     return f"{size_bytes:.1f} TB"
@@ -169,7 +165,7 @@ def size_text(size_bytes: float) -> str:
 
 def duration_text(seconds: float) -> str:
     """Return a span of time for people: `4.2 s`, `3 min 05 s`, `2 h 10 min`."""
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

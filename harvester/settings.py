@@ -253,10 +253,12 @@ def _read_file(path: Path) -> tuple[dict[str, object], dict[str, int]]:
     for name, line in lines.items():
         if name in SECRETS:
             raise ConfigError(f"{path}, line {line}: the key does not belong here; name its file with key_file")
+        if isinstance(written[name], dict):
+            raise ConfigError(
+                f"{path}, line {line}: {name!a} is a table; settings stand in none, each is `name = value`"
+            )
         if name not in known:
             raise ConfigError(f"{path}, line {line}: there is no setting {name!a}; `harvester config` lists them all")
-        if isinstance(written[name], dict):
-            raise ConfigError(f"{path}, line {line}: {name} is a setting, not a table; settings stand in no table")
     return written, lines
 
 

@@ -18,7 +18,7 @@ def transcript_text(value: object) -> str | None:
         return f"{value.rstrip()}\n" if value.strip() else None
     if isinstance(value, list):
         start = next((at for turn in value if (at := _timestamp_seconds(turn)) is not None), None)
-        return "".join(f"{_line(turn, start)}\n" for turn in value) or None
+        return "".join(_indented(_line(turn, start)) for turn in value) or None
     if not value:
         return None
     return f"{_as_json(value)}\n"
@@ -30,7 +30,7 @@ def _timestamp_seconds(turn: object) -> float | None:
 
 
 def _line(turn: object, start_seconds: float | None) -> str:
-    """Write one turn as a line; a line break inside a turn would look like another turn, so it is indented."""
+    """Write one turn as a line."""
     if not isinstance(turn, dict):
         return turn if isinstance(turn, str) else _as_json(turn)
     sender = turn.get("sender") or turn.get("type") or "unknown"
@@ -41,8 +41,16 @@ def _line(turn: object, start_seconds: float | None) -> str:
     if at is not None and start_seconds is not None:
         minutes, seconds = divmod(max(0, round(at - start_seconds)), 60)
         stamp = f"[{minutes:02}:{seconds:02}] "
-    return f"{stamp}{sender}: {spoken.strip()}".replace("\r\n", "\n").replace("\n", "\n    ")
+    return f"{stamp}{sender}: {spoken.strip()}"
+
+
+def _indented(line: str) -> str:
+    """End the line of one turn. A line break inside of it would look like another turn, so what follows is indented."""
+    return line.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\n    ") + "\n"
 
 
 def _as_json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+    try:
+        return msgspec.json.encode(value).decode()
+    except RecursionError:  # what could just be decoded may be too deep to be encoded
+        return "(nested too deeply to be shown; the row beside this file has it)"

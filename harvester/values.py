@@ -21,7 +21,7 @@ SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE | re.ASC
 SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 LARGEST_SIZE_BYTES = 2**60
 DAYS_AGO = re.compile(r"(\d{1,5})d", re.ASCII)
-HOST = re.compile(r"[^\s/:@?#\[\]]+|[0-9a-f:.]+")
+HOST = re.compile(r"[^\s/:@?#\[\]]+|(?=.*:.*:)[0-9a-f:.]+")
 """A name or an IPv4 address, or an IPv6 address without brackets."""
 
 

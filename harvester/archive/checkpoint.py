@@ -53,30 +53,29 @@ class Checkpoint:
         Raises LedgerError when the ledger itself does not hold together, StorageError.
         """
         try:
-            checkpoint = cls(path, archive_id)
-            try:
-                checkpoint._read_on(archive)
-            except BaseException:
-                checkpoint.close()
-                raise
-            return checkpoint
-        except (sqlite3.DatabaseError, _StaleError, LedgerError, UnicodeDecodeError, ValueError) as error:
+            return cls._read_to_the_end(path, archive, archive_id)
+        except (OSError, sqlite3.DatabaseError, _StaleError, LedgerError, UnicodeDecodeError, ValueError) as error:
             log.warning("the checkpoint %s does not fit the archive (%s); rebuilding it from the ledgers", path, error)
         _remove(path)
         with _storage(path):
-            checkpoint = cls(path, archive_id)
+            return cls._read_to_the_end(path, archive, archive_id)
+
+    @classmethod
+    def _read_to_the_end(cls, path: Path, archive: Path, archive_id: str) -> Self:
+        checkpoint = cls(path, archive_id)
+        try:
             checkpoint._read_on(archive)
+        except BaseException:
+            checkpoint.close()
+            raise
         return checkpoint
 
     def find(self, ids: Iterable[str]) -> dict[str, Entry]:
         """Return the entries of those of the ids that the archive knows."""
-        wanted = [msgspec.json.encode(list(ids)).decode()]
+        query = f"SELECT {COLUMNS} FROM entry WHERE id = ?"
         with _storage(self._path):
-            rows = self._db.execute(
-                f"SELECT {COLUMNS} FROM entry WHERE id IN (SELECT value FROM json_each(?))",
-                wanted,
-            ).fetchall()
-        return {row[0]: _entry(row) for row in rows}
+            rows = (self._db.execute(query, (call_id,)).fetchone() for call_id in ids)
+            return {row[0]: _entry(row) for row in rows if row}
 
     def count(self) -> int:
         """Return how many calls the archive knows."""
@@ -173,8 +172,8 @@ def entry_of(line: Line) -> Entry | None:
         digest=line.digest or "",
         place=line.place or "",
         version=line.version or 0,
-        recording=State(line.recording.state),
-        transcript=State(line.transcript.state),
+        recording=line.recording.state,
+        transcript=line.transcript.state,
         link=line.recording.link,
         reason=line.reason,
     )
@@ -218,7 +217,7 @@ def _remove(path: Path) -> None:
 def _storage(path: Path) -> Iterator[None]:
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, ValueError) as error:  # ValueError: what it holds is noise
         raise StorageError(
             f"cannot use the checkpoint {path}: {error}; it is an index only: delete it, or name another local place with "
             "--checkpoint"

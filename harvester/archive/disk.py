@@ -82,8 +82,8 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Make a file durable that something else has written."""
-    with guarded("make durable", path), path.open("rb+") as file:
+    """Make a file durable that something else has written. POSIX needs no right to write for that, and WORM shares give none."""
+    with guarded("make durable", path), path.open("rb+" if os.name == "nt" else "rb") as file:
         os.fsync(file.fileno())
 
 

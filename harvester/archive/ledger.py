@@ -19,9 +19,9 @@ from pathlib import Path
 import msgspec
 
 from harvester.archive import disk
-from harvester.archive.layout import LEDGER, RUN_ID, RUNS
+from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, RUN_ID, RUNS
 from harvester.errors import LedgerError
-from harvester.model import File
+from harvester.model import File, State
 
 GENESIS = "0" * 64
 """What the first line of an archive continues."""
@@ -34,7 +34,7 @@ Event = dict[str, object]
 class Side(msgspec.Struct, frozen=True, kw_only=True):
     """How the recording or the transcript of a call ended, as a line tells it; unknown members are left out."""
 
-    state: str
+    state: State
     link: str | None = None
 
 
@@ -73,10 +73,26 @@ def run_ids(archive: Path) -> list[str]:
     The order is that of the first line's `seq`, not of the names: a clock that was set back must not reorder the chain.
     """
     with disk.guarded("read", archive / RUNS):
-        folders = [path for path in (archive / RUNS).glob("*") if RUN_ID.fullmatch(path.name)]
-        ledgers = [folder / LEDGER for folder in folders]
-        started = [(_first_seq(ledger), ledger.parent.name) for ledger in ledgers if ledger.exists()]
-    return [run_id for seq, run_id in sorted(started) if seq is not None]
+        started = [(_first_seq(folder / LEDGER), folder.name) for folder in run_folders(archive)]
+    return [run_id for seq, run_id in sorted((seq, run_id) for seq, run_id in started if seq is not None)]
+
+
+def unbegun_ids(archive: Path) -> list[str]:
+    """Return the ids of the runs that were cut off before their first line was whole. They have settled nothing."""
+    with disk.guarded("read", archive / RUNS):
+        return sorted(
+            folder.name
+            for folder in run_folders(archive)
+            if not (folder / MANIFEST).exists()
+            and not (folder / ACCOUNT).exists()
+            and not (folder / LEDGER).is_symlink()
+            and _first_line(folder / LEDGER) is None
+        )
+
+
+def run_folders(archive: Path) -> list[Path]:
+    """Return the folders of all runs, in no order. Raises OSError."""
+    return [path for path in (archive / RUNS).glob("*") if RUN_ID.fullmatch(path.name)]
 
 
 def decode_line(raw: bytes) -> Line:
@@ -210,6 +226,13 @@ def now_text() -> str:
 
 
 def _first_seq(path: Path) -> int | None:
+    raw = _first_line(path)
+    return None if raw is None else decode_line(raw).seq
+
+
+def _first_line(path: Path) -> bytes | None:
+    if not path.exists():
+        return None
     with path.open("rb") as file:
         raw = file.readline(LONGEST_LINE_BYTES)
-    return decode_line(raw).seq if raw.endswith(b"\n") else None
+    return raw if raw.endswith(b"\n") else None

@@ -47,7 +47,7 @@ def read_mark(folder: Path) -> Mark | None:
             raise MarkError(f"{folder} is not a folder; name a folder for the archive")
         if path.exists():
             return _decode(path)
-        others = sorted(entry.name for entry in folder.iterdir() if entry.name not in NOT_CONTENT)
+        others = sorted(entry.name for entry in folder.iterdir() if entry.name not in NOT_CONTENT | {f"{MARK}.part"})
     if others:
         raise MarkError(
             f"{folder} is not empty and bears no {MARK} (it holds {others[0]!a}): name an empty folder for a new archive, "

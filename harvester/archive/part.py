@@ -15,6 +15,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+import anyio
 from aiofiles.threadpool import wrap
 from aiofiles.threadpool.binary import AsyncFileIO
 
@@ -77,7 +78,8 @@ class Part:
             self._raw = _HashingFile(self.path)
             self._file = wrap(self._raw)
         block, self._spool = self._spool, bytearray()
-        await self._file.write(block)
+        with anyio.CancelScope(shield=True):  # the thread cannot be stopped, and must not find its file closed
+            await self._file.write(block)
 
     def reader(self) -> BinaryIO:
         """Return a file object over all that came, for whoever measures it. Blocks; call it from a thread."""
@@ -101,12 +103,9 @@ class Part:
             data = bytes(self._spool)
             disk.write_durable(self.path, data)
             return hashlib.sha256(data).hexdigest(), len(data)
-        with disk.guarded("write", self.path):
+        with disk.guarded("write", self.path), self._raw:
             self._flush()
-            try:
-                os.fsync(self._raw.fileno())
-            finally:
-                self._raw.close()
+            os.fsync(self._raw.fileno())
         return self._raw.sha256.hexdigest(), self.size_bytes
 
     def discard(self) -> None:

@@ -10,6 +10,8 @@ recording: the container is told from the bytes.
 
 from __future__ import annotations
 
+import re
+
 import anyio.to_thread
 
 from harvester.archive.part import Part
@@ -23,7 +25,7 @@ SHORTFALL_SECONDS = 2.0
 SHORTFALL_SHARE = 0.1
 """The same as a share, for long calls."""
 
-QUOTED_BYTES = 80
+MARKUP = re.compile(rb"\s*(<[!?]?[A-Za-z]{1,16})")
 
 
 class Judge:
@@ -43,7 +45,7 @@ class Judge:
         """
         container = sniff(self._part.head)
         if container is None:
-            raise LinkError(f"{transfer.link} is not a recording: {_quoted(self._part.head)}", transfer.status)
+            raise LinkError(f"{transfer.link} is not a recording: {_told(self._part.head)}", transfer.status)
         self.container = container
         self.proof = transfer.framing
         if transfer.framing == "close":
@@ -76,8 +78,15 @@ def weigh(measured: Measure, call_seconds: float | None, *, same_as_before: bool
     return "two-downloads" if same_as_before else None
 
 
-def _quoted(head: bytes) -> str:
-    if not head:
+def _told(head: bytes) -> str:
+    """Say what lies there instead, without quoting it: an error page may name the caller, or repeat the signed link."""
+    text = head.lstrip()
+    if not text:
         return "it is empty"
-    text = head[:QUOTED_BYTES].decode("utf-8", "replace")
-    return f"it begins with {text!a}"
+    if markup := MARKUP.match(head):
+        return f"it begins with {markup[1].decode()!a}, as pages do"
+    if text[:1] in (b"{", b"["):
+        return f"it begins with {text[:1].decode()!a}, as JSON does"
+    if head.isascii() and head.decode().replace("\r", "").replace("\n", "").isprintable():
+        return "it begins with text"
+    return f"it begins with the bytes {head[:4].hex(' ')}"

@@ -20,9 +20,14 @@ from harvester.archive.layout import call_place, versioned
 from harvester.archive.ledger import Event
 from harvester.archive.part import Part
 from harvester.archive.proof import Judge
+from harvester.container.sniff import Container
 from harvester.mask import masked
 from harvester.model import Call, Entry, File, Outcome, State, Transfer
 from harvester.needs import Needs
+
+
+SUFFIXES = ("json", "txt", *Container)
+"""Of all files that one version of a call may have."""
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +83,7 @@ class Stager:
         version = (entry.version if entry else 0) + needs.new_version
         loose = self._new_files(call, needs, received)
         staged: list[Staged] = []
-        while clash := self._adopt(place, version, loose, staged):
+        while clash := self._adopt(place, version, loose, staged, whole=needs.new_version):
             version += clash
         staged += [
             Staged(file=_file(versioned(place, version, suffix), file), part=part) for suffix, file, part in loose
@@ -119,31 +124,43 @@ class Stager:
             new.append((received.judge.container.value, file, received.part.path))
         return new
 
-    def _adopt(self, place: str, version: int, loose: list[tuple[str, File, Path]], staged: list[Staged]) -> int:
+    def _adopt(
+        self, place: str, version: int, loose: list[tuple[str, File, Path]], staged: list[Staged], *, whole: bool
+    ) -> int:
         """Take in files that lie under our names without a ledger line: a crash came between rename and ledger.
 
         One with the bytes that we were about to write takes the place of ours. Any other stays as what it is, is put into
-        the ledger as adopted, and ours become the next version: 1 is returned, else 0.
+        the ledger as adopted, and ours become the next version: 1 is returned, else 0. Where the `whole` version is new, the
+        others that lie there beside one of these, such as a recording that is not fetched this time, are adopted too.
         """
         clash = 0
+        before = len(staged)
+        ours = {suffix for suffix, _, _ in loose}
         for new in tuple(loose):
             suffix, file, part = new
             key = versioned(place, version, suffix)
-            path = self._archive / key
-            if not path.exists():
+            if not (self._archive / key).exists():
                 continue
-            digest, size_bytes = disk.sha256_of(path)
-            disk.sync_file(path)
-            if digest == file.sha256:
+            found = self._found(key)
+            if found.sha256 == file.sha256:
                 loose.remove(new)
                 staged.append(Staged(file=_file(key, file), part=None))
                 with disk.guarded("remove", part):
                     part.unlink()
             else:
                 clash = 1
-                adopted = File(path=key, bytes=size_bytes, sha256=digest, role="adopted")
-                staged.append(Staged(file=adopted, part=None))
+                staged.append(Staged(file=found, part=None))
+        if whole and len(staged) > before:
+            others = (versioned(place, version, suffix) for suffix in SUFFIXES if suffix not in ours)
+            staged += [Staged(file=self._found(key), part=None) for key in others if (self._archive / key).exists()]
         return clash
+
+    def _found(self, key: str) -> File:
+        """Return what lies under a name without a ledger line; its bytes are durable from now on."""
+        path = self._archive / key
+        digest, size_bytes = disk.sha256_of(path)
+        disk.sync_file(path)
+        return File(path=key, bytes=size_bytes, sha256=digest, role="adopted")
 
     def _write(self, role: str, data: bytes) -> tuple[File, Path]:
         path = self._next()

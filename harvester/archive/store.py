@@ -104,16 +104,32 @@ class Archive:
         self._checkpoint.learn(entries, self._ledger.position)
 
     def _mend(self) -> list[Event]:
-        """Close every run that could not close itself: cut its torn line, sweep its parts, write account and manifest."""
-        mended: list[Event] = []
+        """Close every run that could not close itself: cut its torn line, sweep its parts, write account and manifest.
+
+        An account that lies there already is the run's own: the crash came between it and the manifest.
+        """
+        mended = [
+            {"run": run_id, "torn_bytes": self._sweep_unbegun(run_id)} for run_id in ledger.unbegun_ids(self.root)
+        ]
         for run_id in ledger.run_ids(self.root):
             if (self.root / run_key(run_id, MANIFEST)).exists():
                 continue
             torn = ledger.cut_torn(self.root, run_id)
-            account = {"run": run_id, "verdict": "interrupted", **_sums_of(self.root, run_id)}
-            _finish_run(self.root, run_id, msgspec.json.format(msgspec.json.encode(account), indent=2) + b"\n")
+            account = None
+            if not (self.root / run_key(run_id, ACCOUNT)).exists():
+                sums = {"run": run_id, "verdict": "interrupted", **_sums_of(self.root, run_id)}
+                account = msgspec.json.format(msgspec.json.encode(sums), indent=2) + b"\n"
+            _finish_run(self.root, run_id, account)
             mended.append({"run": run_id, "torn_bytes": torn})
         return mended
+
+    def _sweep_unbegun(self, run_id: str) -> int:
+        """Remove the folder of a run without a whole line; its torn one would break the chain for who reads it by `cat`."""
+        path = self.root / run_key(run_id, LEDGER)
+        torn = ledger.torn_bytes(self.root, run_id) if path.exists() else 0
+        disk.remove_tree(path.parent)
+        disk.sync_folder(path.parent.parent)
+        return torn
 
 
 def new_run_id(root: Path, now: dt.datetime) -> str:
@@ -131,9 +147,10 @@ def new_run_id(root: Path, now: dt.datetime) -> str:
     return f"{stamp}-{secrets.token_hex(4)}"
 
 
-def _finish_run(root: Path, run_id: str, account: bytes) -> None:
+def _finish_run(root: Path, run_id: str, account: bytes | None) -> None:
     disk.remove_tree(root / run_key(run_id, PARTS))
-    disk.replace_durable(root / run_key(run_id, ACCOUNT), account)
+    if account is not None:
+        disk.replace_durable(root / run_key(run_id, ACCOUNT), account)
     write_manifest(root, run_id)
 
 
@@ -143,6 +160,6 @@ def _sums_of(root: Path, run_id: str) -> Event:
     transcripts = dict.fromkeys(State, 0)
     for line in ledger.whole_lines(root, run_id):
         if line.recording and line.transcript:
-            recordings[State(line.recording.state)] += 1
-            transcripts[State(line.transcript.state)] += 1
+            recordings[line.recording.state] += 1
+            transcripts[line.transcript.state] += 1
     return {"recordings": recordings, "transcripts": transcripts}

@@ -122,7 +122,7 @@ class Api:
         """Send one GET within the budget. Return a 200 or a 404; raise everything else as the error that it is."""
         url = URL(f"{self.base_url}/{path}", encoded=True).with_query(parameters)
         where, budget = bare(url), self.gate.budget
-        async with self.gate.request():
+        async with self.gate.request() as number:
             headers: Mapping[str, str] = {}
             try:
                 with translated(where):
@@ -135,13 +135,14 @@ class Api:
                         )
             finally:
                 budget.answered(
+                    number,
                     anyio.current_time(),
                     header_number(headers, "X-RateLimit-Limit"),
                     header_number(headers, "X-RateLimit-Remaining"),
                 )
             error = _error_of(answer, where)
             if isinstance(error, TransientError) and error.throttled:
-                budget.refused(anyio.current_time(), error.retry_after_seconds)
+                budget.refused(number, anyio.current_time(), error.retry_after_seconds)
         if error is not None:
             raise error
         return answer
