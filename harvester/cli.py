@@ -17,7 +17,7 @@ import click
 
 import harvester
 from harvester import logs
-from harvester.errors import HarvestError
+from harvester.errors import ConfigError, HarvestError
 from harvester.flags import resolved_from, with_settings
 from harvester.settings import Resolved, Settings
 
@@ -71,6 +71,8 @@ def run(config_file: str | None, **flags: object) -> None:
 
     resolved = begin(config_file, flags)
     settings = resolved.settings
+    if settings.report_json and not settings.report_json.absolute().parent.is_dir():
+        raise ConfigError(f"{resolved.sources['report_json']}: there is no folder {settings.report_json.parent}")
     key, warning = read_key(settings, os.environ)
     if warning:
         log.warning("%s", warning)

@@ -33,7 +33,7 @@ class Progress:
         self._stream = stream or sys.stderr
         self._shown = shown
         self._clock = clock
-        self._started = self._last_line = clock()
+        self._started = clock()
         self._total = self._done = self._bytes = self._failed = 0
         self._bar: tqdm[typing.NoReturn] | None = None
 
@@ -64,8 +64,6 @@ class Progress:
             self._bar.update()
             failed = f", {self._failed:,} failed" if self._failed else ""
             self._bar.set_postfix_str(size_text(self._bytes) + failed, refresh=False)
-        elif self._shown:
-            self._line(self._clock())
 
     def waiting(self, seconds: float) -> None:
         """Say on the bar why nothing moves: the budget of requests is used up for so many seconds."""
@@ -79,12 +77,12 @@ class Progress:
         else:
             print(line, file=self._stream, flush=True)
 
-    def _line(self, now: float) -> None:
-        if now - self._last_line < LINE_EVERY_SECONDS:
+    def tick(self) -> None:
+        """Print the line of this minute, where there is no terminal. To be called once every `LINE_EVERY_SECONDS`."""
+        if self._bar is not None or not self._shown:
             return
-        self._last_line = now
-        passed = now - self._started
-        left = passed / self._done * max(0, self._total - self._done)
+        passed = max(self._clock() - self._started, 1e-9)
+        left = passed / max(self._done, 1) * max(0, self._total - self._done)
         self.say(
             f"{self._done:,} of {self._total:,} calls, {size_text(self._bytes)} ({size_text(self._bytes / passed)}/s), "
             f"{self._failed:,} failed, about {duration_text(left)} left"

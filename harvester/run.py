@@ -42,7 +42,7 @@ from harvester.platform.listing import Listing
 from harvester.platform.recordings import Recordings
 from harvester.platform.retry import RetryPolicy
 from harvester.platform.rows import read_call
-from harvester.progress import Progress
+from harvester.progress import LINE_EVERY_SECONDS, Progress
 from harvester.report import Account, Traffic
 from harvester.settings import Resolved, Settings
 from harvester.settle import Settler
@@ -203,8 +203,14 @@ class _Run:
         """Run the pipeline; a signal stops it, a second one ends the process on the spot."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch_signals, pipeline)
+            tasks.start_soon(self._tick)
             await pipeline.run(self._list)
             tasks.cancel_scope.cancel()
+
+    async def _tick(self) -> None:
+        while True:  # by the clock and not by what comes in: a run that waits for the budget is not dead
+            await anyio.sleep(LINE_EVERY_SECONDS)
+            self._progress.tick()
 
     async def _watch_signals(self, pipeline: Pipeline[Draft]) -> None:
         if os.name == "nt":

@@ -49,7 +49,8 @@ def verification_text(result: Verification) -> str:
     if len(result.findings) > SHOWN:
         lines.append(f"and {len(result.findings) - SHOWN:,} more; --json names all")
     lines += [f"note: {note}" for note in result.notes]
-    checked = f"{result.files:,} files ({size_text(result.bytes)}), {result.lines:,} ledger lines, {result.runs:,} runs"
+    runs = "1 run" if result.runs == 1 else f"{result.runs:,} runs"
+    checked = f"{result.files:,} files ({size_text(result.bytes)}), {result.lines:,} ledger lines, {runs}"
     if result.findings:
         lines.append(f"damaged: {len(result.findings):,} findings in {checked}")
     else:

@@ -15,7 +15,8 @@ import msgspec
 from harvester.archive import disk, ledger
 from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.layout import ACCOUNT, run_key
-from harvester.errors import LockedError, MarkError
+from harvester.archive.mark import require_mark
+from harvester.errors import LockedError
 from harvester.model import Entry, State
 from harvester.run import local_state
 from harvester.settings import Settings
@@ -60,9 +61,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 def read_status(settings: Settings) -> Status:
     """Read the status of the archive that the settings name. Raises MarkError, StorageError, LedgerError."""
     local = local_state(settings)
-    mark = local.expected_mark(must_exist=True)
-    if mark is None:  # expected_mark has raised already; this is for the type's sake
-        raise MarkError(f"there is no archive at {local.archive}")
+    mark = require_mark(local.archive)
     with ExitStack() as stack:
         running = False
         try:

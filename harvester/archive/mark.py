@@ -56,6 +56,16 @@ def read_mark(folder: Path) -> Mark | None:
     return None
 
 
+def require_mark(folder: Path) -> Mark:
+    """Return the mark of the archive in `folder`. Raises MarkError when there is none."""
+    mark = read_mark(folder)
+    if mark is None:
+        raise MarkError(
+            f"there is no archive at {folder}; check the name, and whether the disk or the share is mounted"
+        )
+    return mark
+
+
 def write_mark(folder: Path, platform: str, account: str | None) -> Mark:
     """Make an archive of a folder that is absent or empty. Raises StorageError."""
     mark = Mark(

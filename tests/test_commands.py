@@ -1,0 +1,215 @@
+"""The commands beside `run`, used as a user would: init, status, verify, config, demo, platform, and what the documents show."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+
+from harvester.demo.faults import Fault
+from harvester.demo.server import Platform
+from tests.harvests import Harvests, command
+
+ROOT = Path(__file__).parent.parent
+
+
+def shell_blocks(document: str) -> list[str]:
+    """The shell examples of a document."""
+    return re.findall(r"^```sh\n(.*?)^```", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
+
+
+async def test_init_makes_an_archive_that_is_expected(platform: Platform, harvests: Harvests) -> None:
+    """`init` makes the archive and a settings file; the run that uses it needs no more flags."""
+    made = await harvests.cli("init", "--write", "mine.toml")
+    done = await harvests.cli("run", "--config", "mine.toml", HARVESTER_ARCHIVE="")
+    assert (made.returncode, done.returncode) == (0, 0)
+    assert "must_exist = true" in (harvests.folder / "mine.toml").read_text()
+    assert platform.key not in (harvests.folder / "mine.toml").read_text()
+    assert harvests.files()
+
+
+async def test_a_run_of_init_without_its_share_writes_nothing(harvests: Harvests) -> None:
+    """The settings file of `init` makes a run stop when the archive is not there, on another machine too: exit 6."""
+    await harvests.cli("init", "--write", "mine.toml")
+    harvests.archive.rename(harvests.folder / "unmounted")
+    harvests.archive.mkdir()
+    done = await harvests.cli("run", "--config", "mine.toml", "--state-folder", "new-state")
+    assert done.returncode == 6
+    assert not any(harvests.archive.iterdir())
+
+
+async def test_init_overwrites_nothing(harvests: Harvests) -> None:
+    """A settings file or an archive that is there already is refused, and stays as it is: exit 2."""
+    (harvests.folder / "mine.toml").write_text("# mine")
+    taken = await harvests.cli("init", "--write", "mine.toml")
+    await harvests.run()
+    again = await harvests.cli("init", "--write", "other.toml")
+    assert (taken.returncode, again.returncode) == (2, 2)
+    assert (harvests.folder / "mine.toml").read_text() == "# mine"
+    assert not (harvests.folder / "other.toml").exists()
+
+
+async def test_init_checks_the_key(harvests: Harvests) -> None:
+    """A key that the platform refuses makes no archive: exit 4."""
+    done = await harvests.cli("init", HARVESTER_API_KEY="wrong")
+    assert done.returncode == 4
+    assert not harvests.archive.exists()
+
+
+async def test_status_names_what_is_open_and_why(platform: Platform, harvests: Harvests) -> None:
+    """After a run, status tells how it ended, and each pending and failed call with its reason."""
+    bad = next(i for i in platform.book.ids() if str(platform.book.row(i)["recording_url"]).endswith(".mp3"))
+    platform.faults.add(Fault(where="recording", kind="status", code=404, match=bad))
+    await harvests.run()
+    done = await harvests.cli("status", "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["calls"], told["last_run"]["exit_code"]) == (0, 65, 3)
+    assert [(call["id"], "answered 404" in call["reason"]) for call in told["failed"]] == [(str(bad), True)]
+    assert [call["id"] for call in told["pending"]] == [str(i) for i in sorted(platform.book.unsettled())]
+    assert str(bad) in (await harvests.cli("status")).stdout.decode()
+
+
+async def test_status_answers_while_a_run_is_going_on(platform: Platform, harvests: Harvests) -> None:
+    """Status does not wait for the run that holds the lock."""
+    platform.faults.add(Fault(where="recording", kind="hang", after=20))
+    process = await harvests.start("run")
+    await harvests.until(25)
+    done = await harvests.cli("status", "--json")
+    process.kill()
+    await process.aclose()
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["running"] is True
+
+
+async def test_status_of_nothing_is_an_error(harvests: Harvests) -> None:
+    """Where there is no archive, status says so: exit 6, and makes none."""
+    done = await harvests.cli("status")
+    assert done.returncode == 6
+    assert b"no archive" in done.stderr
+    assert not harvests.archive.exists()
+
+
+@pytest.mark.parametrize("damage", ["altered", "missing", "unexpected"])
+async def test_verify_names_the_damage(harvests: Harvests, damage: str) -> None:
+    """An altered, a missing and an unexpected file are each named: exit 8; an intact archive: exit 0."""
+    await harvests.run()
+    intact = await harvests.cli("verify")
+    key, data = next((key, data) for key, data in harvests.files().items() if key.endswith(".mp3"))
+    path = harvests.archive / key
+    if damage == "altered":
+        path.write_bytes(data[:100] + bytes([data[100] ^ 1]) + data[101:])
+    elif damage == "missing":
+        path.unlink()
+    else:
+        key = "2025/01/01/stray.mp3"
+        (harvests.archive / key).parent.mkdir(parents=True)
+        (harvests.archive / key).write_bytes(data)
+    done = await harvests.cli("verify", "--json")
+    (finding,) = json.loads(done.stdout)["findings"]
+    assert (intact.returncode, done.returncode) == (0, 8)
+    assert (finding["kind"], finding["path"]) == (damage, key)
+    assert f"{damage}: '{key}'" in (await harvests.cli("verify")).stderr.decode()
+
+
+async def test_config_tells_where_each_value_came_from(harvests: Harvests) -> None:
+    """Flag, variable, the file's line, default: each value is shown with its source, and the key never."""
+    (harvests.folder / "harvester.toml").write_text("workers = 3\n")
+    done = await harvests.cli("config", "--json", "--per-page", "50")
+    told = json.loads(done.stdout)
+    assert told["per_page"] == {"value": "50", "source": "--per-page", "environment": "HARVESTER_PER_PAGE"}
+    assert told["workers"]["source"] == "harvester.toml, line 1"
+    assert told["archive"]["source"] == "HARVESTER_ARCHIVE"
+    assert told["attempts"] == {"value": "5", "source": "default", "environment": "HARVESTER_ATTEMPTS"}
+    assert harvests.platform.key.encode() not in done.stdout + (await harvests.cli("config")).stdout
+
+
+async def test_an_open_key_file_is_a_warning(platform: Platform, harvests: Harvests) -> None:
+    """A key file that others can read works, with a warning that says how to close it."""
+    key = harvests.folder / "key"
+    key.write_text(platform.key + "\n")
+    key.chmod(0o644)
+    done = await harvests.cli("run", "--key-file", "key", HARVESTER_API_KEY="")
+    assert done.returncode == 0
+    assert b"chmod 600" in done.stderr
+
+
+async def test_the_demo_shows_the_main_job(tmp_path: Path) -> None:
+    """`harvester demo` harvests about 200 calls, verifies them, and says where they are and what to do next."""
+    done = await anyio.run_process(command("demo"), cwd=tmp_path, stderr=subprocess.PIPE)
+    told = done.stderr.decode()
+    assert "200 calls listed" in told
+    assert "complete: " in told
+    assert "intact: " in told
+    assert "harvester-demo/archive" in told
+    assert "HARVESTER_API_KEY" in told
+    assert len(list((tmp_path / "harvester-demo/archive").rglob("*.mp3"))) > 100
+
+
+async def test_the_demo_can_be_run_again(tmp_path: Path) -> None:
+    """A second demo takes another folder; the first one's archive stays."""
+    for _ in range(2):
+        await anyio.run_process(command("demo"), cwd=tmp_path, stderr=subprocess.PIPE)
+    assert sorted(os.listdir(tmp_path)) == ["harvester-demo", "harvester-demo-2"]
+
+
+async def test_the_platform_can_be_served_alone(tmp_path: Path) -> None:
+    """`harvester platform` prints its URL and key, and a run against them works."""
+    async with await anyio.open_process(command("platform", "--port", "0", "--calls", "30")) as process:
+        assert process.stdout is not None
+        told = (await process.stdout.receive()).decode().split()
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "HARVESTER_BASE_URL": told[2],
+            "HARVESTER_API_KEY": told[4],
+        }
+        done = await anyio.run_process(
+            command("run", "--archive", "a", "--allow-private-hosts", "--min-free", "0"), cwd=tmp_path, env=environment
+        )
+        process.terminate()
+    assert done.returncode == 0
+
+
+async def test_the_commands_of_the_readme_run(platform: Platform, harvests: Harvests) -> None:
+    """Every command that the README shows works as it stands, once the key is a real one."""
+    for block in shell_blocks("README.md")[1:]:
+        script = block.replace("export HARVESTER_API_KEY=...", "true").replace("/mnt/nas", ".").replace("/etc", "etc")
+        (harvests.folder / "etc/harvester").mkdir(parents=True, exist_ok=True)
+        key = harvests.folder / "etc/harvester/key"
+        key.write_text(platform.key)
+        key.chmod(0o600)
+        environment = harvests.environment | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        del environment["HARVESTER_ARCHIVE"]
+        async with await anyio.open_process(
+            ["bash", "-euo", "pipefail", "-c", script], env=environment, cwd=harvests.folder
+        ) as process:
+            assert await process.wait() == 0
+        (harvests.folder / "calls").rename(harvests.folder / f"done-{len(script)}")
+
+
+def test_the_readme_begins_with_what_to_paste() -> None:
+    """Both commands stand within the first 15 lines, each on one line: the demo, then the tests."""
+    head = (ROOT / "README.md").read_text().splitlines()[:15]
+    assert sum(line.startswith("python3 -m venv") and line.endswith("harvester demo") for line in head) == 1
+    assert sum(line.startswith("python3 -m venv") and line.endswith("pytest") for line in head) == 1
+
+
+@pytest.mark.parametrize("tampered", [False, True])
+async def test_the_shell_checks_of_the_format_work(harvests: Harvests, tampered: bool) -> None:
+    """The shell lines of docs/archive-format.md find an intact archive intact, and an altered one altered."""
+    await harvests.run()
+    await harvests.run()
+    if tampered:
+        (ledger, _) = sorted(harvests.archive.glob("runs/*/ledger.jsonl"))
+        ledger.write_bytes(ledger.read_bytes().replace(b'"attempts":1', b'"attempts":2', 1))
+    files, chain, both = shell_blocks("docs/archive-format.md")
+    said = []
+    for script in (files, chain, both.replace("/tmp/", f"{harvests.folder}/")):
+        done = await anyio.run_process(["bash", "-c", script], cwd=harvests.archive, check=False)
+        said.append(done.stdout.decode().strip())
+    assert ("intact" in said[0], "unbroken" in said[1]) == (not tampered, not tampered)
+    assert said[2] == ""
