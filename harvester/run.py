@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-import getpass
 import logging
 import os
-import platform as machine
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -23,15 +21,14 @@ import anyio
 import anyio.to_thread
 import platformdirs
 
-import harvester
+from harvester import events
 from harvester.archive.checkpoint import Checkpoint
-from harvester.archive.ledger import Event, now_text
+from harvester.archive.ledger import now_text
 from harvester.archive.local import LocalState
 from harvester.archive.mark import Mark, check_owner, write_mark
 from harvester.archive.stage import Stager
 from harvester.archive.store import Archive, new_run_id
 from harvester.errors import ConfigError, HarvestError, StorageError
-from harvester.mask import masked
 from harvester.model import KNOWN_STATUSES, Call, Entry, Outcome, Query, Window, WindowResult
 from harvester.needs import Rules, decide, sift
 from harvester.pipeline import Draft, Emit, Pipeline, Sift, Todo
@@ -155,7 +152,7 @@ class _Run:
         checkpoint = self._open_checkpoint(mark)
         archive = Archive(self._local.archive, checkpoint, self._account.run, min_free_bytes=settings.min_free)
         try:
-            self._account.mended_runs = archive.begin(self._about())
+            self._account.mended_runs = archive.begin(events.run_started(self._resolved))
             failure = await self._fill(archive, checkpoint)
             await anyio.to_thread.run_sync(self._close, archive, failure)
         finally:
@@ -267,60 +264,7 @@ class _Run:
             return
         try:
             for result in self._windows:
-                archive.note(_window_event(result))
-            archive.close(_sums(self._account), self._account.as_json())
+                archive.note(events.window_walked(result))
+            archive.close(events.sums(self._account), self._account.as_json())
         except StorageError as error:
             self._conclude(error)
-
-    def _about(self) -> Event:
-        """Say in the ledger's first line of the run who ran what, where, with which settings."""
-        table = self._resolved.sources.items()
-        shown = {name: self._resolved.text_of(name) for name, source in table if source != "default"}
-        return {
-            "tool": f"harvester {harvester.__version__}",
-            "python": machine.python_version(),
-            "host": machine.node(),
-            "operator": _operator(),
-            "platform": self._settings.base_url,
-            "settings": {
-                name: masked(text) for name, text in shown.items() if name not in ("phone_number", "key_command")
-            },
-        }
-
-
-def _operator() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # no name for this user id, as in containers
-        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
-
-
-def _window_event(result: WindowResult) -> Event:
-    query = result.window.query
-    return {
-        "event": "window",
-        "from": str(query.date_from) if query.date_from else None,
-        "to": str(query.date_to) if query.date_to else None,
-        "status": result.window.status,
-        "total_at_start": result.total_at_start,
-        "total_at_end": result.total_at_end,
-        "distinct_ids": result.distinct_ids,
-        "walks": result.walks,
-        "proven": result.proven,
-        "reason": result.reason,
-    }
-
-
-def _sums(account: Account) -> Event:
-    return {
-        "verdict": account.verdict,
-        "exit_code": account.exit_code,
-        "listed": account.listed,
-        "recordings": dict(account.recordings),
-        "transcripts": dict(account.transcripts),
-        "windows_proven": account.windows_proven,
-        "windows_unproven": len(account.windows_unproven),
-        "requests": account.traffic.requests,
-        "throttled": account.traffic.throttled,
-        "written_bytes": account.written_bytes,
-    }
