@@ -65,15 +65,16 @@ def demo(folder: str) -> None:
 def run(config_file: str | None, **flags: object) -> None:
     """List every call, fetch what is new, and write it into the archive."""
     from harvester import screen
-    from harvester.key import read_key
+    from harvester.key import key_of
+    from harvester.place import local_state
     from harvester.progress import Progress
-    from harvester.run import harvest, local_state
+    from harvester.run import harvest
 
     resolved = begin(config_file, flags)
     settings = resolved.settings
     if settings.report_json and not settings.report_json.absolute().parent.is_dir():
         raise ConfigError(f"{resolved.sources['report_json']}: there is no folder {settings.report_json.parent}")
-    key, warning = read_key(settings, os.environ)
+    key, warning = key_of(resolved, os.environ)
     if warning:
         log.warning("%s", warning)
     logs.keep_in(local_state(settings).log)
@@ -108,7 +109,7 @@ def verify(config_file: str | None, **flags: object) -> None:
     """Hash every file again, walk the ledger's chain, and name what is missing, altered or unexpected."""
     from harvester import screen
     from harvester.archive.verify import verify as verify_archive
-    from harvester.run import local_state
+    from harvester.place import local_state
 
     resolved = begin(config_file, flags)
     settings = resolved.settings
@@ -148,7 +149,10 @@ def config(config_file: str | None, **flags: object) -> None:
 @click.option("--port", default=8080, show_default=True, help="Port of the API; recordings come from another.")
 @click.option("--limit-per-minute", default=None, type=int, help="Requests it allows per minute.  [default: any]")
 def platform(calls: int, port: int, limit_per_minute: int | None) -> None:
-    """Serve the simulated platform alone, on 127.0.0.1, until it is stopped."""
+    """Serve the simulated platform alone, on 127.0.0.1, until it is stopped.
+
+    With --limit-per-minute it throttles, in requests per minute, as the real one does.
+    """
     from harvester.tour import serve_alone
 
     run_async(serve_alone, calls, port, limit_per_minute, click.echo)

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from harvester.settings import Resolved, Settings, flag_of, table
 
 HEAD = """\
-# Settings of harvester. Every line that begins with "# name =" is a setting with its default: take away the "# " to
-# set it. A flag (--per-page 50) wins over the environment (HARVESTER_PER_PAGE=50), that over this file.
-# The API key does not belong here: put it into a file that only you can read, and name that with key_file, or set
-# HARVESTER_API_KEY.
+# Settings of harvester. Every line that begins with "# name =" is a setting with its default, or with an example where
+# there is none: take away the "# " to set it. A flag (--per-page 50) wins over the environment
+# (HARVESTER_PER_PAGE=50), that over this file. The API key does not belong here: put it into a file that only you can
+# read, and name that with key_file, or set HARVESTER_API_KEY.
 """
 
 EXAMPLES = {

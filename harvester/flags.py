@@ -21,6 +21,9 @@ Command = TypeVar("Command", bound=Callable[..., object])
 
 SHORT = {"dry_run": "-n", "quiet": "-q", "verbose": "-v"}
 ON_BY_DEFAULT = ("recordings", "progress")
+LASTING = ("must_exist", "allow_private_hosts", "log_json")
+"""Switches that a settings file may set for good, and so need a flag that turns them back."""
+
 SWITCHES = ("dry_run", "must_exist", "allow_private_hosts", "json", "quiet", "log_json")
 
 
@@ -42,11 +45,10 @@ def _option(name: str, help_text: str, default_text: str) -> Callable[[Command],
     names = [flag_of(name), *([SHORT[name]] if name in SHORT else []), f"flag_{name}"]
     shown = help_text[0].upper() + help_text[1:] + (f" (default: {default_text})." if default_text else ".")
     if name in ON_BY_DEFAULT:
-        return click.option(
-            *names, flag_value=False, default=None, type=bool, is_flag=True, help=f"Do not {help_text}."
-        )
+        return click.option(f"--{name}/--no-{name}", names[-1], is_flag=True, default=None, help=shown)
     if name in SWITCHES:
-        return click.option(*names, is_flag=True, default=None, help=shown)
+        both = f"{flag_of(name)}/--no-{name.replace('_', '-')}" if name in LASTING else flag_of(name)
+        return click.option(both, *names[1:], is_flag=True, default=None, help=shown)
     if name == "verbose":
         return click.option(*names, count=True, default=None, help=shown)
     if name in ("status", "recording_host"):

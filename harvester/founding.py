@@ -12,13 +12,23 @@ from harvester.archive import disk
 from harvester.archive.mark import read_mark, write_mark
 from harvester.errors import ConfigError
 from harvester.example import settings_file
-from harvester.key import VARIABLE, read_key
-from harvester.model import Window
-from harvester.run import local_state, open_api
-from harvester.settings import Resolved
+from harvester.key import VARIABLE, has_key, key_of
+from harvester.place import local_state
+from harvester.run import check_platform, open_api
+from harvester.settings import Resolved, table
 
-NOT_KEPT = frozenset({"archive", "must_exist", "json", "quiet", "verbose", "dry_run", "limit"})
-"""Settings that are for one call of the command line, or that `init` sets itself."""
+NOT_KEPT = frozenset({"archive", "must_exist", "from", "to", "json", "quiet", "verbose", "dry_run", "limit"})
+"""Settings that are for one call of the command line, or that `init` sets itself. A day would be the same every night."""
+
+
+def _chosen(resolved: Resolved) -> dict[str, object]:
+    """Return the settings that were given and are to last, paths made absolute: the next run may start elsewhere."""
+    chosen: dict[str, object] = {}
+    for name, (field, _) in table().items():
+        if resolved.sources[name] != "default" and name not in NOT_KEPT:
+            value = getattr(resolved.settings, field)
+            chosen[name] = value.resolve() if isinstance(value, Path) else value
+    return chosen
 
 
 def _check_free(archive: Path, target: Path) -> None:
@@ -36,26 +46,19 @@ async def found(resolved: Resolved, target: Path) -> str:
     settings = resolved.settings
     local = local_state(settings)
     _check_free(local.archive, target)
-    has_key = VARIABLE in os.environ or settings.key_file or settings.key_command
+    given = has_key(resolved, os.environ)
     owner = None
-    if has_key:
-        key, _ = read_key(settings, os.environ)
+    if given:
+        key, _ = key_of(resolved, os.environ)
         async with open_api(settings, key) as api:
-            owner = await api.account()
-            if owner is None:
-                await api.page(Window(query=settings.query()), 1, 1)
-    chosen: dict[str, object] = {
-        name: resolved.text_of(name)
-        for name, source in resolved.sources.items()
-        if source != "default" and name not in NOT_KEPT
-    }
-    text = settings_file({"archive": str(local.archive.resolve()), "must_exist": True, **chosen})
+            owner = await check_platform(api, settings)
+    text = settings_file({**_chosen(resolved), "archive": local.archive.resolve(), "must_exist": True})
     with local.locked():
         local.remember(write_mark(local.archive, settings.base_url, owner))
         disk.write_durable(target, text.encode())
     about_key = (
         f"The platform accepts the key{f' of {owner}' if owner else ''}."
-        if has_key
+        if given
         else f"No key was given, so none was checked: set {VARIABLE}, or key_file in {target}."
     )
     return f"Made the archive {local.archive} and its settings file {target}.\n{about_key}\nNext: harvester run --config {target}"

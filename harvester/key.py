@@ -15,13 +15,25 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harvester.errors import ConfigError
-from harvester.settings import Settings
+from harvester.settings import Resolved, Settings, flag_of
 
 VARIABLE = "HARVESTER_API_KEY"
 CREDENTIAL = "harvester-api-key"
 """The name under which systemd's `LoadCredential=` hands it over."""
 
 COMMAND_SECONDS = 60
+
+
+def key_of(resolved: Resolved, environment: Mapping[str, str]) -> tuple[str, str | None]:
+    """Return the key and a warning or None, as `read_key`; but --key-file and --key-command win over the environment."""
+    by_flag = any(resolved.sources[name] == flag_of(name) for name in ("key_file", "key_command"))
+    return read_key(resolved.settings, {**environment, VARIABLE: ""} if by_flag else environment)
+
+
+def has_key(resolved: Resolved, environment: Mapping[str, str]) -> bool:
+    """Whether a key was given at all, by whichever way."""
+    settings = resolved.settings
+    return bool(environment.get(VARIABLE) or settings.key_file or settings.key_command or _credential(environment))
 
 
 def read_key(
@@ -38,8 +50,8 @@ def read_key(
         source, key, warning = str(settings.key_file), _from_file(settings.key_file), _openness(settings.key_file)
     elif settings.key_command:
         source, key = "key_command", _from_command(settings.key_command, command_seconds)
-    elif (folder := environment.get("CREDENTIALS_DIRECTORY")) and (Path(folder) / CREDENTIAL).exists():
-        source, key = f"the credential {CREDENTIAL}", _from_file(Path(folder) / CREDENTIAL)
+    elif credential := _credential(environment):
+        source, key = f"the credential {CREDENTIAL}", _from_file(credential)
     else:
         raise ConfigError(f"no API key: set {VARIABLE}, or name a file that holds it with --key-file")
     key = key.strip()
@@ -48,6 +60,12 @@ def read_key(
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigError(f"{source} holds no API key: there are spaces, line breaks or odd characters in it")
     return key, warning
+
+
+def _credential(environment: Mapping[str, str]) -> Path | None:
+    folder = environment.get("CREDENTIALS_DIRECTORY")
+    path = Path(folder) / CREDENTIAL if folder else None
+    return path if path and path.exists() else None
 
 
 def _from_file(path: Path) -> str:

@@ -55,7 +55,10 @@ class _Screen(logging.StreamHandler):  # type: ignore[type-arg]
         if "tqdm" in sys.modules:
             from tqdm import tqdm
 
-            tqdm.write(self.format(record), file=sys.stderr)
+            try:
+                tqdm.write(self.format(record), file=sys.stderr)
+            except OSError:  # nobody reads any more: no reason for the run to end
+                self.handleError(record)
         else:
             super().emit(record)
 

@@ -48,6 +48,7 @@ class Pipeline(Generic[Draft]):
         commit: Callable[[Sequence[Draft]], list[Outcome]],
         on_outcome: Callable[[Outcome], None],
         workers: int,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         """`commit` blocks and is called in a thread, never twice at once; everything else runs in the event loop."""
         self._sift = sift
@@ -55,6 +56,7 @@ class Pipeline(Generic[Draft]):
         self._commit = commit
         self._on_outcome = on_outcome
         self._workers = workers
+        self._grace_seconds = grace_seconds
         self._working = anyio.CancelScope()
         self._producing = anyio.CancelScope()
         self.stopping = False
@@ -77,7 +79,8 @@ class Pipeline(Generic[Draft]):
         """Take no more calls. What is in flight may end within the grace time; after a `failure` it is dropped at once."""
         self.stopping = True
         self._producing.cancel()
-        self._working.deadline = min(self._working.deadline, anyio.current_time() + (0 if failure else GRACE_SECONDS))
+        grace_seconds = 0 if failure else self._grace_seconds
+        self._working.deadline = min(self._working.deadline, anyio.current_time() + grace_seconds)
         if failure and not self.failure:
             self.failure = failure
 

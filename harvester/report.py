@@ -81,7 +81,10 @@ class Account(msgspec.Struct, kw_only=True):
             self.windows_unproven.append(result.reason)
 
     def conclude(self, *, seconds: float, finished_at: str, signal: int | None, error: HarvestError | None) -> None:
-        """Set verdict and exit code. `signal` is the number of the one that stopped the run, `error` what ended it."""
+        """Set verdict and exit code.
+
+        `seconds` is how long the run took, `signal` the number of the one that stopped it, `error` what ended it.
+        """
         self.seconds, self.finished_at = round(seconds, 3), finished_at
         settled = sum(self.recordings.values())
         if error:
@@ -164,7 +167,7 @@ def size_text(size_bytes: float) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """Return a span of time for people: `4.2 s`, `3 min 05 s`, `2 h 10 min`."""
+    """Return a span of time, in seconds, for people: `4.2 s`, `3 min 05 s`, `2 h 10 min`."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

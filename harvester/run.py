@@ -19,7 +19,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 import anyio.to_thread
-import platformdirs
 
 from harvester import events
 from harvester.archive.checkpoint import Checkpoint
@@ -28,10 +27,11 @@ from harvester.archive.local import LocalState
 from harvester.archive.mark import Mark, check_owner, write_mark
 from harvester.archive.stage import Stager
 from harvester.archive.store import Archive, new_run_id
-from harvester.errors import ConfigError, HarvestError, StorageError
+from harvester.errors import HarvestError, StorageError
 from harvester.model import KNOWN_STATUSES, Call, Entry, Outcome, Query, Window, WindowResult
 from harvester.needs import Rules, decide, sift
 from harvester.pipeline import Draft, Emit, Pipeline, Sift, Todo
+from harvester.place import local_state
 from harvester.platform.api import Api
 from harvester.platform.bandwidth import Bandwidth
 from harvester.platform.budget import Budget, Gate
@@ -45,16 +45,6 @@ from harvester.settings import Resolved, Settings
 from harvester.settle import Settler
 
 log = logging.getLogger(__name__)
-
-
-def local_state(settings: Settings) -> LocalState:
-    """Return the local state of the archive that the settings name. Raises ConfigError when they name none."""
-    if settings.archive is None:
-        raise ConfigError(
-            "no archive: name its folder with --archive, HARVESTER_ARCHIVE or `archive` in the settings file"
-        )
-    folder = settings.state_folder or platformdirs.user_state_path("harvester")
-    return LocalState(folder, settings.archive, settings.checkpoint)
 
 
 def warnings_of(settings: Settings) -> list[str]:
@@ -73,15 +63,24 @@ async def harvest(resolved: Resolved, key: str, progress: Progress) -> Account:
     with local.locked():
         mark = local.expected_mark(must_exist=settings.must_exist)
         async with open_api(settings, key, progress) as api:
-            owner = await api.account()
-            if owner is None:  # it did not tell; make sure that it is a call platform before anything is written
-                await api.page(Window(query=settings.query()), 1, 1)
+            owner = await check_platform(api, settings)
             if mark:
                 check_owner(mark, settings.base_url, owner)
             run = _Run(resolved, api, local, progress)
             if settings.dry_run:
                 return await run.dry(mark)
             return await run.real(mark or write_mark(local.archive, settings.base_url, owner))
+
+
+async def check_platform(api: Api, settings: Settings) -> str | None:
+    """Make sure, before anything is written, that a call platform answers and takes the key; return the account's e-mail.
+
+    Raises AuthError, ConfigError for a refused filter, PlatformError.
+    """
+    owner = await api.account()
+    if owner is None:  # not every brand tells
+        await api.page(windows_of(settings.query())[0], 1, 1)
+    return owner
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ The same reader serves all three, so a value means the same wherever it comes fr
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 import tomllib
 import typing
@@ -184,6 +185,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
         return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
+@functools.cache
 def table() -> dict[str, tuple[str, Setting]]:
     """Return for each setting's name the field of `Settings` and how it is read, in the order of the file."""
     hints = typing.get_type_hints(Settings, include_extras=True)
@@ -268,11 +270,11 @@ def _shown(value: object) -> str:
         return "what stands there"
     if isinstance(value, bool):
         return str(value).lower()
-    safe = re.sub(r"(?<=//)[^/]*@|(?<=\?).*", "...", str(value), flags=re.DOTALL)
+    safe = re.sub(r"(?<=//).*(?=@)|(?<=\?).*", "...", str(value), flags=re.DOTALL)
     return ascii(safe if len(safe) <= LONGEST_SHOWN else safe[:LONGEST_SHOWN] + "...")
 
 
 def _line_of(name: str, text: str) -> int:
     """Find the line on which a top-level key stands; tomllib does not tell."""
     shape = re.compile(rf"\s*\[*\s*[\"']?{re.escape(name)}[\"']?\s*[=\].]")
-    return next((number for number, line in enumerate(text.splitlines(), start=1) if shape.match(line)), 1)
+    return next((number for number, line in enumerate(text.split("\n"), start=1) if shape.match(line)), 1)

@@ -18,7 +18,7 @@ from harvester.archive.layout import ACCOUNT, run_key
 from harvester.archive.mark import require_mark
 from harvester.errors import LockedError
 from harvester.model import Entry, State
-from harvester.run import local_state
+from harvester.place import local_state
 from harvester.settings import Settings
 
 

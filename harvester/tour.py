@@ -43,7 +43,10 @@ async def tour(folder: Path, progress: Progress, say: Callable[[str], None]) -> 
 
 
 async def serve_alone(calls: int, port: int, limit_per_minute: int | None, say: Callable[[str], None]) -> None:
-    """Serve the simulated platform on 127.0.0.1 until the process is stopped. Raises ConfigError when the port is taken."""
+    """Serve the simulated platform on 127.0.0.1 until the process is stopped.
+
+    `limit_per_minute` is in requests per minute for the account; None: no limit. Raises ConfigError when the port is taken.
+    """
     try:
         async with serve(
             CallBook(count=calls), port=port, options=Options(limit_per_minute=limit_per_minute)

@@ -133,9 +133,9 @@ def choice(*allowed: str) -> Read:
 
 def words(value: object) -> tuple[str, ...]:
     """A list of words, or words separated by commas; their case is kept, since the platform may tell it apart."""
-    allowed = "a list of words, or words separated by commas"
+    allowed = "a list of words, at least one, or words separated by commas"
     parts = [value] if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple):
+    if not isinstance(parts, list | tuple) or not parts:
         raise ValueError(allowed)
     found: list[str] = []
     for part in parts:

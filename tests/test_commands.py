@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from harvester.demo.faults import Fault
@@ -153,7 +154,7 @@ async def test_the_demo_can_be_run_again(tmp_path: Path) -> None:
     """A second demo takes another folder; the first one's archive stays."""
     for _ in range(2):
         await anyio.run_process(command("demo"), cwd=tmp_path, stderr=subprocess.PIPE)
-    assert sorted(os.listdir(tmp_path)) == ["harvester-demo", "harvester-demo-2"]
+    assert sorted(await anyio.to_thread.run_sync(os.listdir, tmp_path)) == ["harvester-demo", "harvester-demo-2"]
 
 
 async def test_the_platform_can_be_served_alone(tmp_path: Path) -> None:

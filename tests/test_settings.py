@@ -1,6 +1,8 @@
 """Every setting: from which place it comes, and how a wrong one is refused."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,11 +24,20 @@ def another(name: str) -> str:
     return given.get(name) or EXAMPLES.get(name, "2").strip('[]"').replace('", "', ",")
 
 
-def resolve_text(text: str, tmp_path: Path, flags: dict[str, object] | None = None, **environment: str) -> Resolved:
+def resolve_text(text: str, tmp_path: Path, environment: Mapping[str, str] = MappingProxyType({})) -> Resolved:
     """Resolve settings with a settings file of this text."""
     file = tmp_path / "harvester.toml"
     file.write_text(text)
-    return resolve(flags or {}, environment, file)
+    return resolve({}, environment, file)
+
+
+def refused(environment: Mapping[str, str], file: Path | None) -> str | None:
+    """Return what is said about settings that are refused; None when they are not."""
+    try:
+        resolve({}, environment, file)
+    except ConfigError as error:
+        return str(error)
+    return None
 
 
 def refusal(text: str, tmp_path: Path) -> str:
@@ -54,7 +65,7 @@ def test_flag_wins_over_environment_over_file_over_default(name: str, tmp_path: 
     check(resolve({}, {variable: another(name)}, None), wanted, variable)
     check(resolve({name: another(name)}, {}, None), wanted, flag_of(name))
     if default is not None and default != ():
-        check(resolve_text(file_text, tmp_path, **{variable: back}), default, variable)
+        check(resolve_text(file_text, tmp_path, {variable: back}), default, variable)
         check(resolve({name: back}, {variable: another(name)}, None), default, flag_of(name))
 
 
@@ -100,19 +111,19 @@ def test_a_switch_that_is_on_can_be_turned_off_by_the_environment(word: str) -> 
         ("[archive]\napi_key = 'sk-secret'", "line 3: 'archive' is a table"),
         ("[[status]]\nname = 'sk-secret'", "line 3: what stands there is not a list of words"),
         ("api_key = 'sk-secret'", "line 3: the key does not belong here; name its file with key_file"),
-        ("base_url = 'https://me:sk-secret@h/?key=sk-secret'", "line 3: 'https://...@h/?...' is not a URL"),
+        ("base_url = 'https://me:sk-secret/@h/?key=sk-secret'", "line 3: 'https://...@h/?...' is not a URL"),
         ("per_page 50", "is not TOML"),
         ("per_page = 50\nper_page = 60", "is not TOML"),
         ("limit = " + "1" * 5000, "is not TOML"),
         ("limit = " + "[" * 5000, "is not TOML"),
         ("per_page = 0x" + "f" * 5000, "line 3: what stands there is not a whole number"),
-        ("workers = '" + "x" * 5000 + "'", "... is not a whole number"),
+        ("workers = '" + "x" * 5000 + "'", "xxx...' is not a whole number"),
     ],
 )
 def test_a_wrong_line_is_refused_with_its_number(line: str, said: str, tmp_path: Path) -> None:
     """One sentence tells file, line and what is allowed; it is short, and holds no secret."""
     message = refusal(f"# settings\n\n{line}\n", tmp_path)
-    assert said.replace("...", "") in message.replace("...", "")
+    assert said in message
     assert str(tmp_path / "harvester.toml") in message
     assert "sk-secret" not in message
     assert len(message) < 300 + len(str(tmp_path))
@@ -134,10 +145,10 @@ def test_a_wrong_flag_and_a_wrong_variable_are_refused_by_name() -> None:
 
 def test_a_file_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
     """A settings file that was named but cannot be read is an error, never passed over."""
-    with pytest.raises(ConfigError, match="none.toml cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"none\.toml cannot be read: No such file"):
         resolve({}, {}, tmp_path / "none.toml")
     (tmp_path / "latin.toml").write_bytes("archive = 'Gespräche'".encode("latin-1"))
-    with pytest.raises(ConfigError, match="latin.toml is not UTF-8 text"):
+    with pytest.raises(ConfigError, match=r"latin\.toml is not UTF-8 text"):
         resolve({}, {}, tmp_path / "latin.toml")
 
 
@@ -161,21 +172,16 @@ def test_no_settings_file_ends_in_anything_but_settings_or_a_refusal(text: str, 
     """Whatever the file holds, it is read, or refused with a ConfigError."""
     file = tmp_path / "any.toml"
     file.write_bytes(text.encode())
-    try:
-        resolve({}, {}, file)
-    except ConfigError as error:
-        assert str(file) in str(error) or "later than" in str(error)
+    said = refused({}, file)
+    assert said is None or str(file) in said
 
 
 @settings(max_examples=150, deadline=None)
 @given(name=st.sampled_from(list(table())), value=st.text(st.characters()))
 def test_no_variable_ends_in_anything_but_a_value_or_a_refusal(name: str, value: str) -> None:
     """Whatever the environment holds, broken encodings included, the message is printable and names the variable."""
-    try:
-        resolve({}, {environment_of(name): value}, None)
-    except ConfigError as error:
-        assert str(error).startswith(environment_of(name))
-        assert str(error).isprintable()
+    said = refused({environment_of(name): value}, None)
+    assert said is None or (said.startswith(environment_of(name)) and said.isprintable())
 
 
 def test_every_value_can_be_shown() -> None:

@@ -1,0 +1,284 @@
+"""The way of a call: each one emitted has one outcome, memory stays flat, and a stop loses nothing that is whole."""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+import anyio
+import pytest
+from anyio import wait_all_tasks_blocked
+from anyio.lowlevel import checkpoint as turn
+
+from harvester.errors import AuthError, HarvestError, PlatformError, StorageError
+from harvester.model import Call, Entry, Outcome, State
+from harvester.pipeline import LARGEST_GROUP, Emit, Pipeline, Todo
+from harvester.platform.rows import read_call
+
+WORKERS = 4
+
+
+def calls(count: int) -> list[Call]:
+    """So many different calls."""
+    return [read_call(json.dumps({"id": number}).encode()) for number in range(count)]
+
+
+class Bench:
+    """A pipeline whose stages note what they do; a test holds them up with events."""
+
+    def __init__(self, *, workers: int = WORKERS, grace_seconds: float = 60) -> None:
+        self.taken = 0
+        self.settled: list[str] = []
+        self.groups: list[list[str]] = []
+        self.outcomes: Counter[str] = Counter()
+        self.may_settle, self.may_commit = anyio.Event(), threading.Event()
+        self.may_settle.set()
+        self.may_commit.set()
+        self.errors: dict[str, Exception] = {}
+        self._at_commit = threading.Lock()
+        self.pipeline = Pipeline[str](
+            sift=self._sift,
+            settle=self._settle,
+            commit=self._commit,
+            on_outcome=lambda outcome: self.outcomes.update([outcome.id]),
+            workers=workers,
+            grace_seconds=grace_seconds,
+        )
+
+    def _sift(self, page: list[Call]) -> tuple[list[Outcome], list[Todo]]:
+        known = [call for call in page if int(call.id) % 5 == 4]
+        return [outcome(call.id) for call in known], [(call, None) for call in page if call not in known]
+
+    async def _settle(self, call: Call, entry: Entry | None) -> str:
+        self.taken += 1
+        await turn()
+        if call.id in self.errors:
+            raise self.errors[call.id]
+        await self.may_settle.wait()
+        self.settled.append(call.id)
+        return call.id
+
+    def _commit(self, drafts: Sequence[str]) -> list[Outcome]:
+        assert self._at_commit.acquire(blocking=False), "two commits at once"
+        try:
+            assert self.may_commit.wait(10)
+            if "commit" in self.errors:
+                raise self.errors["commit"]
+            self.groups.append(list(drafts))
+            return [outcome(each) for each in drafts]
+        finally:
+            self._at_commit.release()
+
+
+def outcome(call_id: str) -> Outcome:
+    """The outcome of a call that is saved."""
+    return Outcome(id=call_id, recording=State.SAVED, transcript=State.SAVED)
+
+
+def pages_of(listed: list[Call], size: int = 10) -> Callable[[Emit], Awaitable[None]]:
+    """Emit calls, a page at a time, for as long as more are wanted."""
+
+    async def produce(emit: Emit) -> None:
+        for start in range(0, len(listed), size):
+            if not await emit(listed[start : start + size]):
+                return
+
+    return produce
+
+
+async def forever(emit: Emit) -> None:
+    """Emit a few calls, then wait for a page that never comes."""
+    await emit(calls(WORKERS))
+    await anyio.sleep_forever()
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 203])
+@pytest.mark.parametrize("workers", [1, WORKERS])
+async def test_every_call_ends_in_exactly_one_outcome(count: int, workers: int) -> None:
+    """What is emitted has one outcome each, whether it was settled at once or by a worker."""
+    bench = Bench(workers=workers)
+    await bench.pipeline.run(pages_of(calls(count)))
+    assert bench.outcomes == Counter(call.id for call in calls(count))
+    assert bench.taken == sum(map(len, bench.groups)) == count - count // 5
+    assert bench.pipeline.failure is None
+
+
+async def test_pages_may_come_from_several_walks_at_once() -> None:
+    """Pages that are emitted concurrently are all settled."""
+    bench = Bench()
+
+    async def produce(emit: Emit) -> None:
+        async def walk(start: int) -> None:
+            assert await emit(calls(100)[start : start + 10])
+
+        async with anyio.create_task_group() as walks:
+            for start in range(0, 100, 10):
+                walks.start_soon(walk, start)
+
+    await bench.pipeline.run(produce)
+    assert bench.outcomes == Counter(call.id for call in calls(100))
+
+
+async def test_workers_work_at_the_same_time() -> None:
+    """As many calls are in flight as there are workers, and not one more."""
+    bench = Bench()
+    bench.may_settle = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.pipeline.run, pages_of(calls(100)))
+        await wait_all_tasks_blocked()
+        assert bench.taken == WORKERS
+        bench.may_settle.set()
+    assert len(bench.outcomes) == 100
+
+
+async def test_a_full_queue_holds_the_listing_back() -> None:
+    """While nothing is settled, or nothing committed, no more pages are asked for: memory stays flat."""
+    for hold in ("settle", "commit"):
+        bench = Bench()
+        emitted = 0
+
+        async def produce(emit: Emit) -> None:
+            nonlocal emitted
+            for each in calls(1000):
+                await emit([each])
+                emitted += 1
+
+        if hold == "settle":
+            bench.may_settle = anyio.Event()
+        else:
+            bench.may_commit.clear()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(bench.pipeline.run, produce)
+            await wait_all_tasks_blocked()
+            assert emitted <= 20 * WORKERS
+            bench.may_settle.set()
+            bench.may_commit.set()
+        assert len(bench.outcomes) == 1000
+
+
+async def test_drafts_are_committed_in_groups() -> None:
+    """What gets ready while a group is made durable is the next group; a group is never larger than it may be."""
+    bench = Bench(workers=2 * LARGEST_GROUP)
+    bench.may_commit.clear()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.pipeline.run, pages_of(calls(500), 500))
+        await wait_all_tasks_blocked()
+        bench.may_commit.set()
+    assert len(bench.groups) < 100
+    assert max(map(len, bench.groups)) == LARGEST_GROUP
+
+
+async def test_a_storage_error_ends_everything() -> None:
+    """When a group cannot be committed, no later one is, nothing more is taken, and the error is in `failure`."""
+    bench = Bench()
+    error = StorageError("the disk is full")
+    bench.errors["commit"] = error
+    bench.may_commit.clear()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.pipeline.run, pages_of(calls(1000)))
+        await wait_all_tasks_blocked()
+        taken = bench.taken
+        bench.may_commit.set()
+    assert bench.pipeline.failure is error
+    assert (bench.groups, bench.taken) == ([], taken)
+    assert all(int(call_id) % 5 == 4 for call_id in bench.outcomes)
+
+
+@pytest.mark.parametrize("error", [AuthError("key"), StorageError("disk"), PlatformError("url")])
+async def test_what_would_happen_to_every_call_ends_the_run(error: HarvestError) -> None:
+    """An error out of settling is in `failure`; the calls in flight are dropped, and the listing is stopped."""
+    bench = Bench()
+    bench.may_settle = anyio.Event()
+    bench.errors["2"] = error
+    await bench.pipeline.run(forever)
+    assert bench.pipeline.failure is error
+    assert (bench.settled, bench.groups) == ([], [])
+
+
+async def test_a_listing_that_fails_ends_the_run() -> None:
+    """An error out of the listing is in `failure`, and nothing is raised."""
+    error = PlatformError("no list")
+
+    async def produce(emit: Emit) -> None:
+        await emit(calls(3))
+        raise error
+
+    bench = Bench()
+    await bench.pipeline.run(produce)
+    assert bench.pipeline.failure is error
+    assert max(bench.outcomes.values(), default=1) == 1
+
+
+async def test_the_first_failure_counts() -> None:
+    """What goes wrong because of a failure does not hide it."""
+    bench = Bench()
+    first = StorageError("first")
+    bench.pipeline.stop(first)
+    bench.pipeline.stop(AuthError("second"))
+    await bench.pipeline.run(forever)
+    assert bench.pipeline.failure is first
+
+
+async def test_a_stop_lets_what_is_in_flight_end() -> None:
+    """After a stop no call is taken any more, the listing ends at once, and what was in flight is settled in the grace."""
+    bench = Bench()
+    bench.may_settle = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.pipeline.run, pages_of(calls(1000)))
+        await wait_all_tasks_blocked()
+        bench.pipeline.stop()
+        await wait_all_tasks_blocked()
+        bench.may_settle.set()
+    assert len(bench.settled) == WORKERS
+    assert sorted(each for group in bench.groups for each in group) == sorted(bench.settled)
+    assert bench.pipeline.failure is None
+
+
+async def test_what_does_not_end_within_the_grace_is_dropped() -> None:
+    """A recording that never comes does not keep a stopped run: it is dropped, and has no outcome."""
+    bench = Bench(grace_seconds=0)
+    bench.may_settle = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.pipeline.run, forever)
+        await wait_all_tasks_blocked()
+        bench.pipeline.stop()
+    assert (bench.taken, bench.settled, bench.groups) == (WORKERS, [], [])
+
+
+async def test_a_stop_loses_nothing_that_is_whole() -> None:
+    """Drafts that wait for a commit are committed, also when the stop leaves no time for anything else."""
+    bench = Bench(grace_seconds=0)
+    bench.may_commit.clear()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.pipeline.run, pages_of(calls(1000)))
+        await wait_all_tasks_blocked()
+        bench.pipeline.stop()
+        await wait_all_tasks_blocked()
+        bench.may_commit.set()
+    assert len(bench.settled) > WORKERS
+    assert sorted(each for group in bench.groups for each in group) == sorted(bench.settled)
+    assert all(bench.outcomes[call_id] == 1 for call_id in bench.settled)
+
+
+async def test_after_a_stop_emit_says_so() -> None:
+    """A listing that goes on by itself is told that nothing more is wanted."""
+    bench = Bench()
+    told: list[bool] = []
+
+    async def produce(emit: Emit) -> None:
+        told.append(await emit(calls(1)))
+        with anyio.CancelScope(shield=True):
+            bench.pipeline.stop()
+            told.append(await emit([]))
+
+    await bench.pipeline.run(produce)
+    assert told == [True, False]
+
+
+async def test_a_bug_is_not_swallowed() -> None:
+    """What is none of our errors ends the run with its traceback, and leaves no task behind."""
+    bench = Bench()
+    bench.errors["1"] = ZeroDivisionError("bug")
+    with pytest.raises(ExceptionGroup) as caught:
+        await bench.pipeline.run(forever)
+    assert caught.group_contains(ZeroDivisionError)

@@ -1,0 +1,156 @@
+"""Settling one call: what happens to it is its outcome; what would happen to every call goes on upward."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from harvester.archive.part import SPOOL_BYTES, Part
+from harvester.archive.proof import Judge
+from harvester.archive.stage import Draft, Stager
+from harvester.errors import AuthError, LinkError, PlatformError, RecordingError, StorageError, TransientError
+from harvester.model import Call, State, Transfer
+from harvester.needs import Rules
+from harvester.settle import Fetch, Settler
+from tests.archive.sites import SOUND, call, transfer
+
+LARGE = SOUND * (2 * SPOOL_BYTES // len(SOUND))
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """The folder for what is on its way."""
+    (tmp_path / "calls").mkdir()
+    (tmp_path / "parts").mkdir()
+    return tmp_path / "parts"
+
+
+def settler(parts: Path, fetch: Fetch) -> Settler:
+    """Settle into that folder."""
+    return Settler(Stager(parts.parent / "calls", parts, dt.UTC), fetch, Rules())
+
+
+def bringing(sound: bytes, error: BaseException | None = None) -> Fetch:
+    """A download that brings these bytes, and then fails if an error is given."""
+
+    async def fetch(call: Call, part: Part, judge: Judge) -> Transfer:
+        await part.restart()
+        await part.write(sound)
+        if error:
+            raise error
+        told = transfer(call.link or "")
+        await judge(call, told)
+        return told
+
+    return fetch
+
+
+async def never(call: Call, part: Part, judge: Judge) -> Transfer:
+    """A download that nobody asked for."""
+    raise AssertionError(call.id)
+
+
+def staged(draft: Draft) -> dict[str, bytes]:
+    """What is to get which name."""
+    return {each.file.path.rpartition("/")[2]: each.part.read_bytes() for each in draft.staged if each.part}
+
+
+def left_in(folder: Path) -> list[str]:
+    """The names that lie in a folder."""
+    return [path.name for path in folder.iterdir()]
+
+
+@pytest.mark.parametrize("sound", [SOUND, LARGE])
+async def test_a_call_is_staged_whole(parts: Path, sound: bytes) -> None:
+    """Row, transcript and recording lie in the parts, hashed, none of them under a final name yet."""
+    draft = await settler(parts, bringing(sound)).settle(call(123), None)
+    assert staged(draft) == {"123.json": call(123).raw, "123.txt": b"Hello.\n", "123.mp3": sound}
+    assert [each.file.sha256 for each in draft.staged] == [
+        hashlib.sha256(data).hexdigest() for data in staged(draft).values()
+    ]
+    assert (draft.outcome.recording, draft.outcome.transcript) == (State.SAVED, State.SAVED)
+    assert left_in(parts.parent / "calls") == []
+
+
+@pytest.mark.parametrize(
+    "error", [RecordingError("too large"), LinkError("dead", 404), TransientError("cut short"), PlatformError("TLS")]
+)
+@pytest.mark.parametrize("sound", [SOUND, LARGE])
+async def test_a_recording_that_cannot_be_had_is_a_failed_call(parts: Path, error: Exception, sound: bytes) -> None:
+    """The call has failed with that reason; row and transcript are kept, and of the recording nothing is left."""
+    draft = await settler(parts, bringing(sound, error)).settle(call(123), None)
+    assert (draft.outcome.recording, draft.outcome.reason) == (State.FAILED, str(error))
+    assert (draft.entry.recording, draft.entry.link) == (State.FAILED, None)
+    assert staged(draft).keys() == {"123.json", "123.txt"}
+    assert len(left_in(parts)) == 2
+
+
+@pytest.mark.parametrize("error", [AuthError("key"), StorageError("disk"), ZeroDivisionError("bug")])
+async def test_what_would_happen_to_every_call_goes_on_upward(parts: Path, error: Exception) -> None:
+    """A refused key, a failing disk or a bug is no outcome of one call; nothing of it is left behind."""
+    with pytest.raises(type(error)):
+        await settler(parts, bringing(LARGE, error)).settle(call(123), None)
+    assert left_in(parts) == []
+
+
+async def test_a_download_that_is_stopped_leaves_nothing(parts: Path) -> None:
+    """When a stop drops a call in the middle of its download, its part is removed, and no file stays open."""
+
+    async def fetch(call: Call, part: Part, judge: Judge) -> Transfer:
+        await part.write(LARGE)
+        assert left_in(parts) != []
+        scope.cancel()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    with anyio.CancelScope() as scope:
+        await settler(parts, fetch).settle(call(123), None)
+    assert scope.cancelled_caught
+    assert left_in(parts) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "recording"),
+    [
+        (call(123, recording_url=None), State.ABSENT),
+        (call(123, recording_url=None, status="in-progress", updated_at="2099-01-01 00:00:00"), State.PENDING),
+    ],
+)
+async def test_what_is_not_there_is_not_asked_for(parts: Path, given: Call, recording: State) -> None:
+    """A call without a link is settled without any download."""
+    draft = await settler(parts, never).settle(given, None)
+    assert draft.outcome.recording is recording
+    assert staged(draft).keys() == {"123.json", "123.txt"}
+
+
+async def test_a_failed_call_keeps_its_version(parts: Path) -> None:
+    """The next attempt of a failed call stages the recording only: its row is written already."""
+    first = await settler(parts, bringing(SOUND, RecordingError("no"))).settle(call(123), None)
+    again = await settler(parts.parent, bringing(SOUND)).settle(call(123), first.entry)
+    assert staged(again).keys() == {"123.mp3"}
+    assert again.entry.version == 1
+
+
+async def test_many_calls_are_settled_at_once(parts: Path) -> None:
+    """Calls that are staged in several threads never share a part; a failing one among them stops no other."""
+    drafts: list[Draft] = []
+
+    async def fetch(call: Call, part: Part, judge: Judge) -> Transfer:
+        failing = RecordingError("no") if int(call.id) % 3 == 0 else None
+        return await bringing(SOUND + call.id.encode(), failing)(call, part, judge)
+
+    settling = settler(parts, fetch).settle
+
+    async def settle(settling: Callable[[Call, None], Awaitable[Draft]], number: int) -> None:
+        drafts.append(await settling(call(number), None))
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(30):
+            tasks.start_soon(settle, settling, number)
+    assert sum(draft.outcome.recording is State.FAILED for draft in drafts) == 10
+    for draft in drafts:
+        sound = staged(draft).get(f"{draft.outcome.id}.mp3")
+        assert sound == (None if draft.outcome.recording is State.FAILED else SOUND + draft.outcome.id.encode())
