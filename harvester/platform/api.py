@@ -52,7 +52,7 @@ class Api:
         self.base_url = URL(base_url.rstrip("/"))
         self.gate = gate
         self._policy = policy
-        self._authorization = f"Bearer {key}"
+        self._key = key
         self._spoke = False  # whether this host has ever answered as the call API does
 
     async def __aenter__(self) -> Api:
@@ -69,9 +69,18 @@ class Api:
         """Close the connections."""
         await self._session.close()
 
+    def is_own(self, url: URL) -> bool:
+        """Whether a URL is of the API's own origin: scheme, host and port, spelt out or not, are the same."""
+        own = self.base_url
+        return (url.scheme, (url.host or "").lower(), url.port) == (own.scheme, (own.host or "").lower(), own.port)
+
     def authorization_for(self, url: URL) -> dict[str, str]:
-        """Return the header with the key when `url` is of the API's own origin, and nothing for every other."""
-        return {"Authorization": self._authorization} if url.origin() == self.base_url.origin() else {}
+        """Return the header with the key when `url` is of the API's own origin, and nothing for every other.
+
+        A URL that brings its own user or password gets none either: HTTP has room for one of them.
+        """
+        named = url.raw_user is not None or url.raw_password is not None
+        return {"Authorization": f"Bearer {self._key}"} if self.is_own(url) and not named else {}
 
     async def account(self) -> str | None:
         """Return the e-mail address of the key's account, or None where the platform does not tell.
@@ -112,7 +121,10 @@ class Api:
 
     async def call(self, call_id: str) -> bytes | None:
         """Fetch one call's row by its id, byte for byte; None when the platform does not have it (any more)."""
-        answer = await self._get(f"user/calls/{urllib.parse.quote(call_id, safe='')}", {})
+        try:
+            answer = await self._get(f"user/calls/{urllib.parse.quote(call_id, safe='')}", {})
+        except ConfigError:  # 422: an id of another form than theirs, as some rows have it
+            return None
         return None if answer.status == 404 else answer.body
 
     async def _get(self, path: str, parameters: dict[str, str]) -> Answer:
@@ -140,7 +152,7 @@ class Api:
                     header_number(headers, "X-RateLimit-Limit"),
                     header_number(headers, "X-RateLimit-Remaining"),
                 )
-            error = _error_of(answer, where)
+            error = _error_of(answer, where, self._key)
             if isinstance(error, TransientError) and error.throttled:
                 budget.refused(number, anyio.current_time(), error.retry_after_seconds)
         if error is not None:
@@ -157,17 +169,20 @@ async def _read_capped(response: aiohttp.ClientResponse, where: str) -> bytes:
     return bytes(body)
 
 
-def _error_of(answer: Answer, where: str) -> Exception | None:
-    """Decide what an answer means: None for one to be read (200, 404), else the error to raise."""
+def _error_of(answer: Answer, where: str, key: str) -> Exception | None:
+    """Decide what an answer means: None for one to be read (200, 404), else the error to raise.
+
+    The platform's words are quoted without the `key`: some servers repeat what they refuse.
+    """
     status = answer.status
     if status in (200, 404):
         return None
-    said = _message_of(answer.body)
+    said = _message_of(answer.body.replace(key.encode(), b"(the key)"))
     if status in (401, 403):
         return AuthError(f"{where} refuses the API key ({status}{said}); check that it is the key of this platform")
     if status == 422:
         return ConfigError(f"the platform refuses the filters ({status}{said})")
-    if status == 429 or status >= 500:
+    if status in (408, 425, 429) or status >= 500:
         wait = asked_wait_seconds(answer.headers, answer.body, dt.datetime.now(dt.UTC))
         return TransientError(f"{where} answered {status}{said}", retry_after_seconds=wait, throttled=status == 429)
     if 300 <= status < 400:

@@ -1,6 +1,6 @@
 """Where a recording may be fetched from.
 
-In:   a link, an address.  Out: silence, or a RecordingError.
+In:   a link, an address.  Out: silence, or an error.
 
 A row is data from outside, and its `recording_url` makes this machine send a request. So private, loopback and link-local
 addresses are refused, on the address that is really connected to: a check of the name alone is passed by a
@@ -18,6 +18,8 @@ from yarl import URL
 from harvester.errors import RecordingError
 
 SCHEMES = frozenset({"http", "https"})
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""How hosts without IPv4 of their own reach the IPv4 internet (RFC 6052)."""
 
 
 def check_link(url: URL, hosts: tuple[str, ...] = ()) -> None:
@@ -40,20 +42,37 @@ def is_private(address: str) -> bool:
     except ValueError:
         return True
     if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        ip = inner or ip
-    return not ip.is_global or ip.is_multicast
+        if ip.is_site_local:  # deprecated by RFC 3879, and still routed inside some networks
+            return True
+        ip = _inner(ip) or ip
+    return not ip.is_global or ip.is_multicast or ip.is_reserved
+
+
+def _inner(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address that a gateway on the way would make of an IPv6 one."""
+    if ip in NAT64:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+
+
+class PrivateAddressError(OSError):
+    """A connection to `address` is refused.
+
+    An OSError, because nothing else is understood by the race that aiohttp runs between the addresses of a name; and with one
+    text for every address, because the race raises its losers' error as it is only when all of them say the same.
+    """
+
+    def __init__(self, address: str) -> None:
+        super().__init__("a private address")
+        self.address = address
 
 
 def guarded_socket(info: aiohttp.AddrInfoType) -> socket.socket:
     """Open a socket for `aiohttp.TCPConnector(socket_factory=...)`, unless it would lead to a private address.
 
-    Raises RecordingError, before a byte is sent.
+    Raises PrivateAddressError, before a byte is sent; `wire.translated` makes a RecordingError of it.
     """
     family, kind, protocol, _, target = info
     if is_private(str(target[0])):
-        raise RecordingError(
-            f"the recording's link leads to the private address {target[0]}, which is refused; "
-            "--allow-private-hosts permits it in a laboratory"
-        )
+        raise PrivateAddressError(str(target[0]))
     return socket.socket(family, kind, protocol)

@@ -52,6 +52,12 @@ class Walk(msgspec.Struct, kw_only=True):
         self.total_at_end = page.total
         self.last_page = max(self.last_page, page.last_page)
 
+    def fail(self, error: PlatformError) -> None:
+        """Take in that a page could not be read."""
+        self.failed_pages += 1
+        self.failed_in_a_row += 1
+        self.failure = str(error)
+
     def take_page_number(self) -> int | None:
         """Return the number of the next page to ask for, or None when there is none left or no sense in asking."""
         if self.stopped or self.failed_in_a_row >= FAILED_PAGES_IN_A_ROW or self.next_page > self.last_page:
@@ -100,7 +106,12 @@ class Listing:
         Raises AuthError, and PlatformError when not even the first page of the first walk can be read.
         """
         for number in range(1, MOST_WALKS + 1):
-            walk = await self._walk_once(window, first_walk=number == 1)
+            try:
+                walk = await self._walk_once(window, first_walk=number == 1)
+            except PlatformError as error:
+                if number == 1:
+                    raise
+                walk.fail(error)  # the numbers of the walk before are the last ones there are
             doubt = walk.doubt()
             if doubt is None or walk.stopped:
                 break
@@ -115,12 +126,7 @@ class Listing:
         )
 
     async def _walk_once(self, window: Window, *, first_walk: bool) -> Walk:
-        try:
-            first = await self._fetch_page(window, 1)
-        except PlatformError as error:
-            if first_walk:
-                raise
-            return Walk(total_at_start=0, total_at_end=0, last_page=0, failed_pages=1, failure=str(error))
+        first = await self._fetch_page(window, 1)
         if first_walk:
             self._on_total(first.total)
         walk = Walk(total_at_start=first.total, total_at_end=first.total, last_page=first.last_page)
@@ -136,18 +142,15 @@ class Listing:
         while (number := walk.take_page_number()) is not None:
             try:
                 page = await self._fetch_page(window, number)
+                walk.see(page)
+                await self._take(walk, page)
             except PlatformError as error:
-                walk.failed_pages += 1
-                walk.failed_in_a_row += 1
-                walk.failure = str(error)
+                walk.fail(error)
                 log.warning("page %d cannot be read: %s", number, error)
-                continue
             except HarvestError as error:  # carried out by hand: a task group would wrap it
                 walk.fatal = error
                 all_fetchers.cancel()
                 return
-            walk.see(page)
-            await self._take(walk, page)
 
     async def _take(self, walk: Walk, page: Page) -> None:
         """Note the calls of a page and give on those that no page has shown before."""

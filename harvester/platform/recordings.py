@@ -109,21 +109,22 @@ class Recordings:
     async def fetch(self, call: Call, sink: Sink, judge: Judge) -> Transfer:
         """Download the recording of a call that has a `recording_url`.
 
-        Raises RecordingError when it cannot be had, TransientError when every attempt failed, StorageError from the sink.
+        Raises RecordingError when it cannot be had, PlatformError when its server cannot be used or every attempt failed,
+        AuthError when the key is refused, StorageError from the sink.
         """
         link = call.recording_url or ""
         try:
-            return await self._with_retry(call, link, sink, judge)
+            return await self._attempts(call, link, sink, judge)
         except LinkError as error:
             fresh = await self._fresh_link(call)
             if fresh is None or fresh == link:
                 raise
             try:
-                return await self._with_retry(call, fresh, sink, judge)
+                return await self._attempts(call, fresh, sink, judge)
             except LinkError as again:
                 raise LinkError(f"{again}; a fresh link did not help", again.status) from error
 
-    async def _with_retry(self, call: Call, link: str, sink: Sink, judge: Judge) -> Transfer:
+    async def _attempts(self, call: Call, link: str, sink: Sink, judge: Judge) -> Transfer:
         async def attempt(number: int) -> Transfer:
             transfer = await self._download(link, sink, number)
             await judge(call, transfer)
@@ -143,11 +144,11 @@ class Recordings:
             check_link(url, self._hosts)
             where = bare(url)
             headers = HEADERS | self._api.authorization_for(url)
-            session = self._plain if url.origin() == self._api.base_url.origin() else self._guarded
+            session = self._plain if self._api.is_own(url) else self._guarded
             with translated(where):
                 async with session.get(url, headers=headers, allow_redirects=False) as response:
                     if response.status in (301, 302, 303, 307, 308):
-                        url = _next_hop(url, response)
+                        url = next_hop(url, response.headers.get("Location", ""))
                         hosts.append(url.host or "")
                         continue
                     await self._check_status(response, where)
@@ -176,7 +177,7 @@ class Recordings:
             raise TransientError(f"{where} answered {status}", retry_after_seconds=wait, throttled=status == 429)
         if status != 200:
             raise RecordingError(f"{where} answered {status}")
-        if (encoding := response.headers.get("Content-Encoding", "identity")) != "identity":
+        if (encoding := response.headers.get("Content-Encoding", "identity").lower()) != "identity":
             raise RecordingError(f"{where} sent the recording encoded ({encoding!a}), which was not asked for")
         self._check_size(response.content_length or 0)
 
@@ -199,13 +200,19 @@ def read_link(link: str) -> URL:
     """
     link = link.strip()
     try:
-        return URL(link, encoded=link.isascii() and link.isprintable() and " " not in link)
+        url = URL(link, encoded=link.isascii() and " " not in link)
+        if url.host and url.port != 0:  # bad names and ports show only when somebody asks for them
+            url.host.encode("idna")
     except ValueError as error:
         raise RecordingError("the recording's link is not a URL") from error
+    if not link.isprintable():
+        raise RecordingError("the recording's link is not a URL: it holds control characters")
+    return url
 
 
-def _next_hop(url: URL, response: aiohttp.ClientResponse) -> URL:
-    target = url.join(read_link(response.headers.get("Location", "")))
+def next_hop(url: URL, location: str) -> URL:
+    """Return where a redirect from `url` leads; `location` may be relative. Raises RecordingError when https would be left."""
+    target = url.join(read_link(location))
     if url.scheme == "https" and target.scheme != "https":
         raise RecordingError(f"{bare(url)} redirects from https to {target.scheme or 'nowhere'}, which is refused")
     return target

@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
+from typing import Annotated
 
 import msgspec
 
@@ -24,15 +25,18 @@ LINK_QUERY = re.compile(rb'("recording_url"\s*:\s*"[^"?]*)\?[^"]*"')
 
 UNUSABLE_ID = "without-id-"
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""A number of calls or pages; beyond 2^53 JSON's own readers do not agree on a number any more."""
+
 
 class _Envelope(msgspec.Struct):
     """The members of Laravel's LengthAwarePaginator that we rely on; the others are not looked at."""
 
     data: list[msgspec.Raw] | dict[str, msgspec.Raw]
-    current_page: int
-    last_page: int
-    per_page: int
-    total: int
+    current_page: Count
+    last_page: Count
+    per_page: Count
+    total: Count
 
 
 _envelope = msgspec.json.Decoder(_Envelope, strict=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import functools
 import os
 import ssl
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,8 @@ import msgspec
 from yarl import URL
 
 import harvester
-from harvester.errors import PlatformError, TransientError
+from harvester.errors import PlatformError, RecordingError, TransientError
+from harvester.platform.guard import PrivateAddressError
 
 USER_AGENT = f"harvester/{harvester.__version__}"
 CONNECT_SECONDS = 30.0
@@ -27,20 +29,30 @@ SILENCE_SECONDS = 60.0
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
 
 
+@functools.cache
 def tls_context() -> ssl.SSLContext:
-    """Return the system's trust, or the CA file that `SSL_CERT_FILE` names (OpenSSL reads that variable itself)."""
+    """Return the system's trust, or the CA file that `SSL_CERT_FILE` names (OpenSSL reads that variable itself).
+
+    It is made once: reading the authorities takes tens of milliseconds, and three sessions need them.
+    """
     return ssl.create_default_context()
 
 
 def bare(url: URL | str) -> str:
-    """Return a URL without query, fragment and user, for messages and the ledger."""
-    url = URL(url, encoded=True) if isinstance(url, str) else url
-    return str(url.with_user(None).with_query(None).with_fragment(None)) if url.host else str(url).split("?")[0]
+    """Return a URL without query, fragment and user, for messages and the ledger. Never raises."""
+    try:
+        url = URL(url, encoded=True) if isinstance(url, str) else url
+        return str(url.with_user(None).with_query(None).with_fragment(None)) if url.host else str(url).split("?")[0]
+    except ValueError:  # what the text holds cannot be told, so none of it is shown
+        return "an unreadable address"
 
 
 @contextmanager
 def translated(where: str) -> Iterator[None]:
-    """Raise what aiohttp raises in the block as TransientError, or PlatformError where no retry can help."""
+    """Raise what aiohttp raises in the block as TransientError, or PlatformError where no retry can help.
+
+    Raises RecordingError where the guard has refused the address.
+    """
     try:
         yield
     except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, ssl.SSLError) as error:
@@ -54,14 +66,23 @@ def translated(where: str) -> Iterator[None]:
             f"{where}: the name {error.host} cannot be found; check the spelling and the network"
         ) from error
     except aiohttp.ClientConnectorError as error:
+        if isinstance(error.os_error, PrivateAddressError):
+            raise RecordingError(
+                f"{where} leads to the private address {error.os_error.address}, which is refused; "
+                "--allow-private-hosts permits it in a laboratory"
+            ) from error
         reason = os.strerror(error.os_error.errno) if error.os_error.errno else str(error.os_error)
         raise TransientError(f"{where}: no connection to {error.host}:{error.port} ({reason})") from error
     except aiohttp.ClientPayloadError as error:
         raise TransientError(f"{where}: the answer was cut short") from error
     except TimeoutError as error:
         raise TransientError(f"{where}: no answer in time") from error
+    except (aiohttp.InvalidURL, UnicodeError) as error:  # UnicodeError: a host that no resolver can be asked for
+        raise PlatformError(f"{where}: the address cannot be used") from error
+    except aiohttp.ClientResponseError as error:  # its text holds the URL with its query
+        raise TransientError(f"{where}: the answer is not HTTP") from error
     except (aiohttp.ClientError, ConnectionError) as error:
-        raise TransientError(f"{where}: the connection broke ({error or type(error).__name__})") from error
+        raise TransientError(f"{where}: the connection broke ({str(error) or type(error).__name__})") from error
 
 
 def asked_wait_seconds(headers: Mapping[str, str], body: bytes, now: dt.datetime) -> float | None:
@@ -77,7 +98,7 @@ def asked_wait_seconds(headers: Mapping[str, str], body: bytes, now: dt.datetime
             return float(stated[:12])
         if at := _http_date(stated):
             return max(0.0, (at - server_now).total_seconds())
-    in_body = _retry_after_in(body)
+    in_body = _asked_in_body(body)
     if in_body is not None:
         return in_body
     reset = headers.get("X-RateLimit-Reset", "").strip()
@@ -100,7 +121,7 @@ def _http_date(text: str) -> dt.datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=dt.UTC)
 
 
-def _retry_after_in(body: bytes) -> float | None:
+def _asked_in_body(body: bytes) -> float | None:
     try:
         answer = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -108,4 +129,4 @@ def _retry_after_in(body: bytes) -> float | None:
     seconds = answer.get("retry_after") if isinstance(answer, dict) else None
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         return None
-    return max(0.0, min(float(seconds), 1e9))
+    return float(max(0, min(seconds, 10**9)))
