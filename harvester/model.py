@@ -46,6 +46,14 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     unreadable: bool = False  # nothing at all could be read: the row is kept, and the call counts as failed
 
     @property
+    def created_on(self) -> dt.date | None:
+        """The day of `created_at` as received; None where it cannot be read."""
+        try:
+            return dt.date.fromisoformat((self.created_at or "")[:10])
+        except ValueError:
+            return None
+
+    @property
     def link(self) -> str | None:
         """The recording's link without its query and phone numbers: the same, however often it is signed anew."""
         return masked(self.recording_url.partition("?")[0], self.phone_numbers) if self.recording_url else None
@@ -64,10 +72,13 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """What is walked as one: the query cut down to one status and one span of dates (both days included, or open)."""
+    """What is walked as one: the query cut down to one status and one span of days."""
 
     query: Query
     status: str | None = None
+    date_from: dt.date | None = None  # as the platform is asked; None: no such filter
+    date_to: dt.date | None = None
+    closed: bool = False  # its days are over in every zone: no call can be created in it any more
 
     def parameters(self) -> dict[str, str]:
         """Return the query parameters of the API that select this window."""
@@ -78,8 +89,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
             "phone_number": query.phone_number,
             "assistant_id": query.assistant_id,
             "campaign_id": query.campaign_id,
-            "date_from": query.date_from,
-            "date_to": query.date_to,
+            "date_from": self.date_from,
+            "date_to": self.date_to,
         }
         return {name: str(value) for name, value in chosen.items() if value is not None}
 

@@ -73,8 +73,6 @@ class Account(msgspec.Struct, kw_only=True):
 
     def add_window(self, result: WindowResult) -> None:
         """Take in how the walk of one window ended."""
-        self.claimed_at_start += result.total_at_start
-        self.claimed_at_end += result.total_at_end
         if result.reason is None:
             self.windows_proven += 1
         else:

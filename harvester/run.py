@@ -28,7 +28,7 @@ from harvester.archive.mark import Mark, check_owner, write_mark
 from harvester.archive.stage import Stager
 from harvester.archive.store import Archive, new_run_id
 from harvester.errors import HarvestError, StorageError
-from harvester.model import KNOWN_STATUSES, Call, Entry, Outcome, Query, Window, WindowResult
+from harvester.model import KNOWN_STATUSES, Call, Entry, Outcome, Window, WindowResult
 from harvester.needs import Rules, decide, sift
 from harvester.pipeline import Draft, Emit, Pipeline, Sift, Todo
 from harvester.place import local_state
@@ -79,7 +79,7 @@ async def check_platform(api: Api, settings: Settings) -> str | None:
     """
     owner = await api.account()
     if owner is None:  # not every brand tells
-        await api.page(windows_of(settings.query())[0], 1, 1)
+        await api.page(Window(query=settings.query()), 1, 1)
     return owner
 
 
@@ -93,11 +93,6 @@ async def open_api(settings: Settings, key: str, progress: Progress | None = Non
 
 def _policy(settings: Settings) -> RetryPolicy:
     return RetryPolicy(attempts=settings.attempts, first_wait_seconds=settings.retry_wait_seconds)
-
-
-def windows_of(query: Query) -> list[Window]:
-    """Return the windows that together hold what the query selects: one for each status, since a request takes one."""
-    return [Window(query=query, status=status) for status in query.status or (None,)]
 
 
 class _Run:
@@ -231,19 +226,24 @@ class _Run:
             return await emit(calls) and (limit is None or self._account.listed < limit)
 
         listing = Listing(
-            lambda window, number: self._api.page(window, number, self._settings.per_page),
+            self._api.page,
             functools.partial(read_call, naive_zone=self._settings.timezone),
             count,
+            per_page=self._settings.per_page,
             pages_in_flight=self._settings.pages_in_flight,
             on_total=self._progress.expect,
+            on_window=self._add_window,
         )
-        for window in windows_of(self._settings.query()):
-            result = await listing.walk(window)
-            self._windows.append(result)
-            self._account.add_window(result)
-            if limit is not None and self._account.listed >= limit:
-                self._account.windows_unproven[:] = [f"stopped after {limit:,} calls, as --limit asked"]
-                return
+        try:
+            await listing.list_calls(self._settings.query(), dt.datetime.now(dt.UTC).date())
+        finally:
+            self._account.claimed_at_start, self._account.claimed_at_end = listing.claim.at_start, listing.claim.at_end
+        if limit is not None and self._account.listed >= limit:
+            self._account.windows_unproven[:] = [f"stopped after {limit:,} calls, as --limit asked"]
+
+    def _add_window(self, result: WindowResult) -> None:
+        self._windows.append(result)
+        self._account.add_window(result)
 
     def _count(self, outcome: Outcome) -> None:
         self._account.count(outcome)

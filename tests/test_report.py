@@ -45,7 +45,6 @@ def test_the_outcomes_are_summed_up() -> None:
     assert found.recordings == {**dict.fromkeys(State, 1), State.SAVED: 2}
     assert found.transcripts == {State.SAVED: 7}
     assert found.written_bytes == 7000
-    assert (found.claimed_at_start, found.claimed_at_end) == (12, 14)
     assert (found.windows_proven, found.windows_unproven) == (1, ["two walks did not agree"])
     assert [(failure.id, failure.reason) for failure in found.failures] == [("4", "the link is dead")]
 

@@ -62,7 +62,7 @@ def test_a_turn_is_one_line(turn: object, broken: str) -> None:
     assert transcript_text([turn(broken), turn("Bye.")]) == "bot: Yes.\n    No.\nbot: Bye.\n"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(JSON)
 def test_any_value_is_text_or_none(value: object) -> None:
     """Whatever a row holds, nothing is raised, and text ends in one newline."""

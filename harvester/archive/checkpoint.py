@@ -159,7 +159,7 @@ class Checkpoint:
             raise
 
 
-class _StaleError(Exception):
+class _StaleError(LedgerError):
     """The checkpoint belongs to something else than this ledger."""
 
 

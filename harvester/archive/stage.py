@@ -25,7 +25,6 @@ from harvester.mask import masked
 from harvester.model import Call, Entry, File, Outcome, State, Transfer
 from harvester.needs import Needs
 
-
 SUFFIXES = ("json", "txt", *Container)
 """Of all files that one version of a call may have."""
 

@@ -13,20 +13,24 @@ import collections
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from harvester.archive import disk, ledger
 from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, MARK, PARTS, RUNS, run_key
-from harvester.archive.mark import NOT_CONTENT, read_mark
+from harvester.archive.mark import NOT_CONTENT, require_mark
 from harvester.errors import LedgerError, MarkError, StorageError
 
 READERS = 4
 """Files read at once: a disk wants a few requests in its queue, a share more; more readers only seek."""
+
+OPEN_NAMES = frozenset({LEDGER, ACCOUNT, f"{ACCOUNT}.part", f"{MANIFEST}.part"})
+"""What may lie in the folder of a run that has not closed, and stands in no manifest yet."""
 
 Tell = Callable[[int, int], None]
 """Told the number of files and bytes that one more step has read."""
@@ -59,24 +63,37 @@ class Verification(msgspec.Struct, kw_only=True):
 
 def verify(archive: Path, tell: Tell = lambda files, size_bytes: None) -> Verification:
     """Verify the archive in a folder. Raises MarkError when it is none, StorageError when it cannot be read at all."""
-    if read_mark(archive) is None:
-        raise MarkError(f"there is no archive at {archive}; is the disk or the share mounted?")
+    problem: MarkError | None = None
+    try:
+        require_mark(archive)
+    except MarkError as error:
+        problem = error
     result = Verification(archive=str(archive))
     with closing(sqlite3.connect("", check_same_thread=False)) as db:
-        db.execute("CREATE TABLE file (path TEXT PRIMARY KEY, sha256 TEXT NOT NULL, bytes INTEGER) WITHOUT ROWID")
-        _Books(archive, db, result).read()
-        _walk(archive, db, result)
+        db.execute(SCHEMA)
+        books = _Books(archive, db, result)
+        books.read()
+        if problem and not books.is_damaged(MARK):
+            raise problem
+        _walk(archive, books, result)
         _hash_all(archive, db, result, tell)
     return result
 
 
+SCHEMA = """
+CREATE TABLE file (path TEXT PRIMARY KEY, sha256 TEXT NOT NULL, bytes TEXT, run TEXT, listed INTEGER DEFAULT 0) WITHOUT ROWID
+"""
+
+
 class _Books:
-    """Reads ledgers and manifests into the table of files."""
+    """Reads ledgers and manifests into the table of files: `run` is whose ledger names it, `listed` if its manifest does."""
 
     def __init__(self, archive: Path, db: sqlite3.Connection, result: Verification) -> None:
         self._archive = archive
         self._db = db
         self._result = result
+        self._closed: set[str] = set()
+        self._open: set[str] = set()
 
     def read(self) -> None:
         """Read every run in the order of the chain."""
@@ -84,20 +101,50 @@ class _Books:
         ids = self._run_ids()
         for run_id in ids:
             self._result.runs += 1
-            after = self._read_ledger(run_id, after)
+            before, after = after, self._read_ledger(run_id, after)
             if (self._archive / run_key(run_id, MANIFEST)).exists():
-                self._read_manifest(run_id)
-            elif run_id == ids[-1]:
+                self._closed.add(run_id)
+                self._read_manifest(run_id, is_first=before.seq == 0)
+                continue
+            self._open.add(run_id)
+            if run_id == ids[-1]:
                 self._result.notes.append(f"the run {run_id} has not closed: it is going on, or the next run mends it")
             else:
                 self._find("manifest", run_key(run_id, MANIFEST), "a manifest", "none")
 
+    def knows(self, key: str) -> bool:
+        """Whether a file stands in a ledger or manifest, or is one that a run's folder holds besides."""
+        if self._names(key):
+            return True
+        folder, _, rest = key.partition("/")
+        run_id, _, name = rest.partition("/")
+        if key == MARK:
+            return not self._closed  # no manifest names it yet
+        if folder != RUNS or (self._archive / key).is_symlink():
+            return False
+        if run_id in self._closed:
+            return name == MANIFEST
+        return run_id in self._open and (name in OPEN_NAMES or name.startswith(f"{PARTS}/"))
+
+    def is_damaged(self, key: str) -> bool:
+        """Whether a file stands in a ledger or manifest and is another one, or is missing."""
+        row = self._db.execute("SELECT sha256 FROM file WHERE path = ?", (key,)).fetchone()
+        path = self._archive / key
+        return bool(row) and (not path.is_file() or disk.sha256_of(path)[0] != row[0])
+
     def _run_ids(self) -> list[str]:
-        try:
-            return ledger.run_ids(self._archive)
-        except LedgerError as error:
-            self._find("ledger", RUNS, "readable ledgers", str(error))
-            return []
+        """Return the runs in the order of the chain, as the first readable line of each tells it."""
+        unbegun = ledger.unbegun_ids(self._archive)
+        self._open.update(unbegun)
+        self._result.notes += [f"the run {run_id} has not begun; the next run sweeps it" for run_id in unbegun]
+        started = []
+        with disk.guarded("read", self._archive / RUNS):
+            for folder in ledger.run_folders(self._archive):
+                if (folder / LEDGER).is_file():
+                    started.append((_first_seq(folder / LEDGER), folder.name))
+                elif folder.name not in self._open:
+                    self._find("missing", run_key(folder.name, LEDGER), "the ledger of a run", "no file")
+        return [run_id for _, run_id in sorted(started) if run_id not in self._open]
 
     def _read_ledger(self, run_id: str, after: ledger.Position) -> ledger.Position:
         """Read one ledger. A line that breaks the chain is a finding; reading goes on behind it."""
@@ -107,63 +154,84 @@ class _Books:
                 if not raw.endswith(b"\n"):
                     self._result.notes.append(f"{key} ends in a torn line; the next run cuts it off")
                     break
+                seq = after.seq + 1
                 try:
                     line = ledger.decode_line(raw)
+                    self._take(run_id, line)
+                    seq = line.seq
                     ledger.check_link(line, after, key)
+                    self._result.lines += 1
                 except LedgerError as error:
                     self._find("ledger", key, f"line {after.seq + 1} of an unbroken chain", str(error))
-                    after = msgspec.structs.replace(after, seq=after.seq + 1, prev=hashlib.sha256(raw).hexdigest())
-                    continue
-                self._result.lines += 1
-                after = ledger.Position(run_id=run_id, seq=line.seq, prev=hashlib.sha256(raw).hexdigest())
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO file VALUES (?, ?, ?)", [(f.path, f.sha256, f.bytes) for f in line.files]
-                )
+                after = ledger.Position(run_id=run_id, seq=seq, prev=hashlib.sha256(raw).hexdigest())
         return after
 
-    def _read_manifest(self, run_id: str) -> None:
+    def _take(self, run_id: str, line: ledger.Line) -> None:
+        """Take in the files of a line. A file is never changed, so a second line about it must say the same."""
+        for file in line.files:
+            known = self._db.execute("SELECT sha256 FROM file WHERE path = ?", (file.path,)).fetchone()
+            if known is None:
+                row = (file.path, file.sha256, str(file.bytes), run_id)
+                self._db.execute("INSERT INTO file (path, sha256, bytes, run) VALUES (?, ?, ?, ?)", row)
+            elif known[0] != file.sha256:
+                found = f"{file.sha256} in line {line.seq}"
+                self._find("ledger", run_key(run_id, LEDGER), f"{known[0]} for {file.path[:200]!a}, as before", found)
+
+    def _read_manifest(self, run_id: str, *, is_first: bool) -> None:
         """Hold a manifest against the ledger's files, and take in the files that only manifests name."""
         key = run_key(run_id, MANIFEST)
-        own = {run_key(run_id, LEDGER), run_key(run_id, ACCOUNT), MARK}
+        own = {run_key(run_id, LEDGER), run_key(run_id, ACCOUNT), *([MARK] if is_first else ())}
         with disk.guarded("read", self._archive / key), (self._archive / key).open("rb") as file:
             for number, raw in enumerate(file, start=1):
                 digest, _, path = raw.decode("utf-8", "replace").rstrip("\n").partition("  ")
                 known = self._db.execute("SELECT sha256 FROM file WHERE path = ?", (path,)).fetchone()
                 if known is None and path in own:
-                    self._db.execute("INSERT INTO file VALUES (?, ?, NULL)", (path, digest))
+                    self._db.execute("INSERT INTO file (path, sha256, run) VALUES (?, ?, ?)", (path, digest, run_id))
                 elif known is None:
                     self._find("manifest", key, "only files of the ledger", f"line {number}: {path[:200]!a}")
                 elif known[0] != digest:
                     self._find("manifest", key, f"{known[0]} for {path}, as in the ledger", digest[:200])
+                self._db.execute("UPDATE file SET listed = 1 WHERE path = ?", (path,))
+        named = self._db.execute("SELECT path FROM file WHERE run = ? AND NOT listed", (run_id,))
+        unlisted = [row[0] for row in named] + [path for path in sorted(own) if not self._names(path)]
+        for path in unlisted:
+            self._find("manifest", key, f"a line for {path[:200]!a}", "none")
+
+    def _names(self, path: str) -> bool:
+        return bool(self._db.execute("SELECT 1 FROM file WHERE path = ?", (path,)).fetchone())
 
     def _find(self, kind: str, path: str, expected: str, found: str) -> None:
         self._result.findings.append(Finding(kind=kind, path=path, expected=expected, found=found))
 
 
-def _walk(archive: Path, db: sqlite3.Connection, result: Verification) -> None:
+def _first_seq(path: Path) -> tuple[bool, int]:
+    """Return the seq of a ledger's first line, told from its first readable one; without one it sorts behind the others."""
+    with path.open("rb") as file:
+        for number, raw in enumerate(file):
+            with suppress(LedgerError):
+                return False, ledger.decode_line(raw).seq - number
+    return True, 0
+
+
+def _walk(archive: Path, books: _Books, result: Verification) -> None:
     """Find the files that stand in no ledger and no manifest."""
     for key in _keys(archive):
-        parts = PurePosixPath(key).parts
-        if parts[0] == RUNS and len(parts) > 2 and (parts[2] in (MANIFEST, PARTS) or _is_open(archive, parts)):
-            continue
-        if key != MARK and not db.execute("SELECT 1 FROM file WHERE path = ?", (key,)).fetchone():
+        if not books.knows(key):
             result.findings.append(Finding(kind="unexpected", path=key, expected="no such file", found="a file"))
-
-
-def _is_open(archive: Path, parts: tuple[str, ...]) -> bool:
-    """Whether a file is the ledger or account of a run that has not closed, and so stands in no manifest yet."""
-    return parts[2] in (LEDGER, ACCOUNT) and not (archive / run_key(parts[1], MANIFEST)).exists()
 
 
 def _keys(archive: Path) -> Iterator[str]:
     def fail(error: OSError) -> None:
         raise StorageError(f"cannot read {error.filename}: {error.strerror}") from error
 
+    def content(names: Iterable[str]) -> list[str]:
+        return sorted(name for name in names if name not in NOT_CONTENT)
+
     for folder, folders, names in os.walk(archive, onerror=fail):
-        folders[:] = sorted(name for name in folders if name not in NOT_CONTENT)
-        for name in sorted(names):
-            if name not in NOT_CONTENT:
-                yield Path(folder, name).relative_to(archive).as_posix()
+        folders[:] = content(folders)
+        links = [name for name in folders if Path(folder, name).is_symlink()]  # not walked into, and none of ours
+        for name in links + content(names):
+            yield Path(folder, name).relative_to(archive).as_posix()
 
 
 def _hash_all(archive: Path, db: sqlite3.Connection, result: Verification, tell: Tell) -> None:
@@ -188,23 +256,27 @@ def _take(checked: tuple[Finding | None, int], result: Verification, tell: Tell)
     tell(1, size_bytes)
 
 
-def _check(archive: Path, key: str, digest: str, size_bytes: int | None) -> tuple[Finding | None, int]:
+def _check(archive: Path, key: str, digest: str, size_text: str | None) -> tuple[Finding | None, int]:
     """Read one file; return what is wrong with it, and its size in bytes."""
 
     def finding(kind: str, expected: str, found: str) -> Finding:
         return Finding(kind=kind, path=key, expected=expected, found=found)
 
-    if PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts:
+    if PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts or "\0" in key:
         return finding("ledger", "a path inside the archive", "one that leads out of it"), 0
     path = archive / key
-    if path.is_symlink():
-        return finding("altered", "a file", "a symbolic link"), 0
     try:
+        mode = path.lstat().st_mode
+        if not stat.S_ISREG(mode):
+            return finding("altered", "a file", "a symbolic link" if stat.S_ISLNK(mode) else "something else"), 0
         found, found_bytes = disk.sha256_of(path)
-    except StorageError as error:
-        return finding("missing", f"SHA-256 {digest}", "no file" if not path.exists() else str(error)), 0
-    if size_bytes is not None and found_bytes != size_bytes:
-        return finding("altered", f"{size_bytes:,} bytes", f"{found_bytes:,} bytes"), found_bytes
+    except (FileNotFoundError, NotADirectoryError):
+        return finding("missing", f"SHA-256 {digest}", "no file"), 0
+    except (OSError, StorageError) as error:
+        return finding("missing", f"SHA-256 {digest}", str(error)[:200]), 0
+    if size_text is not None and str(found_bytes) != size_text:
+        return finding("altered", f"{size_text} bytes", f"{found_bytes} bytes"), found_bytes
     if found != digest:
-        return finding("altered", f"SHA-256 {digest}", f"SHA-256 {found}"), found_bytes
+        voucher = ", as its manifest says" if size_text is None else ""
+        return finding("altered", f"SHA-256 {digest}{voucher}", f"SHA-256 {found}"), found_bytes
     return None, found_bytes

@@ -1,87 +1,37 @@
-"""Walk one window of the listing until it is whole.
+"""List everything that a query selects, and prove it whole.
 
-In:   a `Window` and a way to fetch its pages.  Out: each call once, given to `emit` a page at a time, in no promised order.
+In:   a `Query`, and a way to fetch pages.  Out: each call once, to `emit`; a `WindowResult` for each window, to `on_window`.
 
-The list is cut into pages by OFFSET, so a call that arrives or is deleted while we walk moves every row behind it. A
-walk is whole when the distinct ids that it saw equal the `total` that every page of it reported; until then the window is walked
-again, at most `MOST_WALKS` times. What is not whole after that is unproven, and says why. A page that stays unreadable
-makes its window unproven; it is never skipped silently.
+A request takes one status, so several are surveyed and walked one after the other. What the windows of a survey may leave out
+is caught by walking the whole of it once more.
 """
 
 from __future__ import annotations
 
-import logging
+import datetime as dt
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 
-import anyio
 import msgspec
 
-from harvester.errors import HarvestError, PlatformError
-from harvester.model import Call, Page, Window, WindowResult
+from harvester.errors import PlatformError
+from harvester.model import Call, Page, Query, Window, WindowResult
+from harvester.platform.survey import Survey
+from harvester.platform.walk import Emit, Walker
 
-log = logging.getLogger(__name__)
-
-MOST_WALKS = 3
-FAILED_PAGES_IN_A_ROW = 3
-"""When so many pages stay unreadable one after the other, the platform is down: asking for the rest would only take hours."""
-
-FetchPage = Callable[[Window, int], Awaitable[Page]]
-Emit = Callable[[list[Call]], Awaitable[bool]]
-"""Takes new calls; returns False when no more are wanted."""
+FetchPage = Callable[[Window, int, int], Awaitable[Page]]
+"""Fetches page n of a window, so many calls a page."""
 
 
-class Walk(msgspec.Struct, kw_only=True):
-    """What one walk over the pages of a window has seen so far."""
+class Claim(msgspec.Struct, kw_only=True):
+    """How many calls the platform claims to hold, before and after the listing."""
 
-    total_at_start: int
-    total_at_end: int
-    last_page: int
-    steady: bool = True  # every page reported the same total
-    ids: set[str] = msgspec.field(default_factory=set)
-    next_page: int = 2
-    failed_pages: int = 0
-    failed_in_a_row: int = 0
-    failure: str = ""
-    stopped: bool = False
-    fatal: HarvestError | None = None  # the key was refused, or the filters: no page will ever come
-
-    def see(self, page: Page) -> None:
-        """Take in what a page says about the whole list."""
-        self.failed_in_a_row = 0
-        self.steady = self.steady and page.total == self.total_at_start
-        self.total_at_end = page.total
-        self.last_page = max(self.last_page, page.last_page)
-
-    def fail(self, error: PlatformError) -> None:
-        """Take in that a page could not be read."""
-        self.failed_pages += 1
-        self.failed_in_a_row += 1
-        self.failure = str(error)
-
-    def take_page_number(self) -> int | None:
-        """Return the number of the next page to ask for, or None when there is none left or no sense in asking."""
-        if self.stopped or self.failed_in_a_row >= FAILED_PAGES_IN_A_ROW or self.next_page > self.last_page:
-            return None
-        self.next_page += 1
-        return self.next_page - 1
-
-    def doubt(self) -> str | None:
-        """Say why this walk proves nothing, or None when it proves that the window is whole."""
-        if self.stopped:
-            return "the listing was stopped before its end"
-        if self.failed_pages:
-            return f"{self.failed_pages} list pages could not be read; the last failure: {self.failure}"
-        if not self.steady:
-            return f"the platform's total moved from {self.total_at_start:,} to {self.total_at_end:,} during the walk"
-        if len(self.ids) != self.total_at_end:
-            return (
-                f"the platform claims {self.total_at_end:,} calls and its pages held {len(self.ids):,} different ones"
-            )
-        return None
+    at_start: int = 0
+    at_end: int = 0
 
 
 class Listing:
-    """Walks windows, several pages at a time, and gives each call to `emit` once, whatever windows and walks show it in."""
+    """Lists one account. `claim` grows as it goes on."""
 
     def __init__(
         self,
@@ -89,77 +39,74 @@ class Listing:
         read_call: Callable[[bytes], Call],
         emit: Emit,
         *,
+        per_page: int,
         pages_in_flight: int,
-        on_total: Callable[[int], None] = lambda _: None,
+        on_total: Callable[[int], None],
+        on_window: Callable[[WindowResult], None],
     ) -> None:
-        """`on_total` is told the number of calls that a window claims to hold, as soon as its first page is there."""
+        """`on_total` is told the calls that each query claims, as soon as its first page is there."""
         self._fetch_page = fetch_page
         self._read_call = read_call
         self._emit = emit
-        self._pages_in_flight = pages_in_flight
+        self._per_page = per_page
         self._on_total = on_total
-        self._known: set[str] = set()
+        self._on_window = on_window
+        self._stopped = False
+        self._walker = Walker(self._page, read_call, self._pass_on, pages_in_flight=pages_in_flight)
+        self.claim = Claim()
 
-    async def walk(self, window: Window) -> WindowResult:
-        """Walk a window until it is whole or the walks are used up.
+    async def list_calls(self, query: Query, today: dt.date) -> None:
+        """List all that the query selects, or until `emit` wants no more. `today` is the day in UTC.
 
-        Raises AuthError, and PlatformError when not even the first page of the first walk can be read.
+        Raises AuthError, ConfigError for a refused filter, PlatformError when a window cannot even be begun.
         """
-        for number in range(1, MOST_WALKS + 1):
-            try:
-                walk = await self._walk_once(window, first_walk=number == 1)
-            except PlatformError as error:
-                if number == 1:
-                    raise
-                walk.fail(error)  # the numbers of the walk before are the last ones there are
-            doubt = walk.doubt()
-            if doubt is None or walk.stopped:
-                break
-            log.info("walk %d of the window proves nothing: %s", number, doubt)
-        return WindowResult(
-            window=window,
-            total_at_start=walk.total_at_start,
-            total_at_end=walk.total_at_end,
-            distinct_ids=len(walk.ids),
-            walks=number,
-            reason=doubt,
-        )
+        for status in query.status or (None,):
+            if not self._stopped:
+                await self._list_one(Survey(self._page, self._count, self._day_of, query, status, today))
 
-    async def _walk_once(self, window: Window, *, first_walk: bool) -> Walk:
-        first = await self._fetch_page(window, 1)
-        if first_walk:
-            self._on_total(first.total)
-        walk = Walk(total_at_start=first.total, total_at_end=first.total, last_page=first.last_page)
-        await self._take(walk, first)
-        async with anyio.create_task_group() as tasks:
-            for _ in range(min(self._pages_in_flight, walk.last_page - 1)):
-                tasks.start_soon(self._fetch_pages, walk, window, tasks.cancel_scope)
-        if walk.fatal:
-            raise walk.fatal
-        return walk
+    async def _list_one(self, survey: Survey) -> None:
+        before = self._walker.found
+        async with aclosing(survey.windows(self._on_total)) as windows:
+            async for window, first in windows:
+                if isinstance(first, PlatformError):
+                    self._on_window(_unread(window, first))
+                    continue
+                result = await self._walk(window, first)
+                if self._stopped:
+                    return
+                if not survey.is_cut:
+                    survey.total_at_end = result.total_at_end
+        if await survey.leaves_some_out(self._walker.found - before):
+            await self._walk(survey.whole)
+        self.claim.at_start += survey.total_at_start
+        self.claim.at_end += survey.total_at_end
 
-    async def _fetch_pages(self, walk: Walk, window: Window, all_fetchers: anyio.CancelScope) -> None:
-        while (number := walk.take_page_number()) is not None:
-            try:
-                page = await self._fetch_page(window, number)
-                walk.see(page)
-                await self._take(walk, page)
-            except PlatformError as error:
-                walk.fail(error)
-                log.warning("page %d cannot be read: %s", number, error)
-            except HarvestError as error:  # carried out by hand: a task group would wrap it
-                walk.fatal = error
-                all_fetchers.cancel()
-                return
+    async def _walk(self, window: Window, first: Page | None = None) -> WindowResult:
+        result = await self._walker.walk(window, first)
+        self._on_window(result)
+        return result
 
-    async def _take(self, walk: Walk, page: Page) -> None:
-        """Note the calls of a page and give on those that no page has shown before."""
-        calls = [self._read_call(row) for row in page.rows]
-        walk.ids.update(call.id for call in calls)
-        new: dict[str, Call] = {}
-        for call in calls:
-            if call.id not in self._known:
-                new.setdefault(call.id, call)
-        self._known.update(new)
-        if new and not walk.stopped:
-            walk.stopped = not await self._emit(list(new.values()))
+    async def _pass_on(self, calls: list[Call]) -> bool:
+        self._stopped = not await self._emit(calls)
+        return not self._stopped
+
+    async def _page(self, window: Window, number: int) -> Page:
+        return await self._fetch_page(window, number, self._per_page)
+
+    async def _count(self, window: Window) -> int:
+        return (await self._fetch_page(window, 1, 1)).total
+
+    def _day_of(self, row: bytes) -> dt.date | None:
+        return self._read_call(row).created_on
+
+
+def _unread(window: Window, error: PlatformError) -> WindowResult:
+    """Return the result of a window whose first page could not be read."""
+    return WindowResult(
+        window=window,
+        total_at_start=0,
+        total_at_end=0,
+        distinct_ids=0,
+        walks=1,
+        reason=f"a window could not be begun: {error}",
+    )

@@ -1,17 +1,19 @@
 """A client for the simulated platform, that waits for nothing."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from harvester.demo.server import Platform
 from harvester.model import Query, Window
 from harvester.platform.api import Api
 from harvester.platform.budget import Budget, Gate
-from harvester.platform.listing import Emit, Listing
 from harvester.platform.retry import RetryPolicy
 from harvester.platform.rows import read_call
+from harvester.platform.walk import Emit, Walker
 
 EVERYTHING = Window(query=Query())
+CLOSED = Window(query=Query(), closed=True)
+"""Everything, as if no call could arrive any more: one undisturbed walk proves it."""
 
 
 def at_once(attempts: int = 3) -> RetryPolicy:
@@ -26,19 +28,8 @@ async def open_api(platform: Platform, *, attempts: int = 3, key: str | None = N
         yield api
 
 
-def listing_of(
-    api: Api,
-    emit: Emit,
-    *,
-    pages_in_flight: int = 4,
-    per_page: int = 10,
-    on_total: Callable[[int], None] = lambda _: None,
-) -> Listing:
-    """A listing over the pages of an API."""
-    return Listing(
-        lambda window, number: api.page(window, number, per_page),
-        read_call,
-        emit,
-        pages_in_flight=pages_in_flight,
-        on_total=on_total,
+def walker_of(api: Api, emit: Emit, *, pages_in_flight: int = 4, per_page: int = 10) -> Walker:
+    """A walker over the pages of an API."""
+    return Walker(
+        lambda window, number: api.page(window, number, per_page), read_call, emit, pages_in_flight=pages_in_flight
     )

@@ -205,11 +205,10 @@ async def test_every_filter_reaches_the_platform() -> None:
         phone_number="+1987654321",
         assistant_id=7,
         campaign_id=8,
-        date_from=dt.date(2025, 8, 4),
-        date_to=dt.date(2025, 9, 1),
     )
+    first, last = dt.date(2025, 8, 4), dt.date(2025, 9, 1)
     async with platform_and_api() as (platform, api):
-        await api.page(Window(query=query, status="completed"), 3, 50)
+        await api.page(Window(query=query, status="completed", date_from=first, date_to=last), 3, 50)
         await api.page(EVERYTHING, 1, 100)
         assert platform.requests[0].query == {
             "status": "completed",

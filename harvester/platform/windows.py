@@ -1,0 +1,82 @@
+"""Cut a listing into windows of dates: pure decisions.
+
+In:   spans of days, what is known of them, the platform's way with dates.  Out: `Window`s.
+
+A day is whatever the platform means by it: the same filter cuts all windows, so neighbours meet exactly, in whatever zone it
+cuts. Only whether `date_to` belongs to its own window must be found out; where that cannot be, windows reach over both their
+edges by a day, and ids decide. Small windows are cheap to walk again and spare the server deep OFFSETs.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import math
+
+import msgspec
+
+from harvester.model import Query, Window
+
+PAGES_PER_WINDOW = 10
+"""Windows with more pages are cut: a walk that is disturbed costs ten requests again, not a thousand."""
+
+OPEN_DAYS = 2
+"""Days before today (UTC) that may still receive calls: a zone is at most 14 hours ahead or 12 behind, and clocks differ."""
+
+
+class DateRule(enum.Enum):
+    """What the platform does with `date_to`."""
+
+    INCLUSIVE = "the last day is inside"
+    EXCLUSIVE = "the last day is outside"
+    OVERLAP = "not known: reach over both edges by a day"
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """Days walked as one, both inside; None: no edge on that side but the query's own."""
+
+    first: dt.date | None = None
+    last: dt.date | None = None
+
+
+def window_of(query: Query, status: str | None, span: Span, rule: DateRule, today: dt.date) -> Window:
+    """Return the window that asks for a span. It is closed when no call can be created in it any more."""
+    day = dt.timedelta(days=1)
+    date_from, date_to = span.first, span.last
+    if date_from and rule is DateRule.OVERLAP:
+        date_from -= day
+    if date_to and rule is not DateRule.INCLUSIVE:
+        date_to += day
+    last = span.last or query.date_to
+    return Window(
+        query=query,
+        status=status,
+        date_from=date_from or query.date_from,
+        date_to=date_to or query.date_to,
+        closed=last is not None and last < today - dt.timedelta(days=OPEN_DAYS),
+    )
+
+
+def cut(span: Span, pages: int, oldest: dt.date, newest: dt.date) -> list[Span]:
+    """Cut a span that holds `pages` pages into spans of equal length that should hold few enough.
+
+    `oldest` and `newest` stand in for edges that the span does not have. A span of one day comes back as it is.
+    """
+    first, last = span.first or min(oldest, span.last or oldest), span.last or max(newest, span.first or newest)
+    days = (last - first).days + 1
+    parts = min(days, max(2, math.ceil(pages / (0.8 * PAGES_PER_WINDOW))))
+    if days < 2:
+        return [span]
+    starts = [first + dt.timedelta(days=days * part // parts) for part in range(parts)]
+    ends = [start - dt.timedelta(days=1) for start in starts[1:]]
+    return [
+        Span(first=start, last=end) for start, end in zip([span.first, *starts[1:]], [*ends, span.last], strict=True)
+    ]
+
+
+def separate_open_days(query: Query, today: dt.date) -> list[Span]:
+    """Part what a query selects into the days that can receive no more calls and those that can, which need a second walk."""
+    edge = today - dt.timedelta(days=OPEN_DAYS)
+    if (query.date_to and query.date_to < edge) or (query.date_from and query.date_from >= edge):
+        return [Span()]
+    return [Span(last=edge - dt.timedelta(days=1)), Span(first=edge)]

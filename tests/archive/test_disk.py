@@ -1,0 +1,73 @@
+"""What is written is durable or a StorageError that says what to do."""
+
+import errno
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from harvester.archive import disk
+from harvester.errors import StorageError
+
+
+def test_a_file_is_never_written_over(tmp_path: Path) -> None:
+    """A file that lies there is not ours to write: a StorageError, and its bytes stay."""
+    path = tmp_path / "123.json"
+    disk.write_durable(path, b"first")
+    with pytest.raises(StorageError, match=r"cannot write .*123\.json"):
+        disk.write_durable(path, b"second")
+    assert path.read_bytes() == b"first"
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    """A symbolic link in the archive cannot lead what we write to somewhere else."""
+    (tmp_path / "123.json").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageError):
+        disk.write_durable(tmp_path / "123.json", b"row")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_replaced_file_is_whole(tmp_path: Path) -> None:
+    """A file is put in place whole, also when a crash left half of one beside it, and nothing else is left."""
+    path = tmp_path / "run.json"
+    (tmp_path / "run.json.part").write_bytes(b"half of")
+    disk.replace_durable(path, b"one")
+    disk.replace_durable(path, b"two")
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {"run.json": b"two"}
+
+
+def test_folders_are_made_below_the_root_only(tmp_path: Path) -> None:
+    """All folders of a key are made, once or twice makes no difference; a root that vanished is not made anew."""
+    disk.make_folders(tmp_path, "2025/08/04")
+    disk.make_folders(tmp_path, "2025/08/04")
+    assert (tmp_path / "2025/08/04").is_dir()
+    with pytest.raises(StorageError):
+        disk.make_folders(tmp_path / "unmounted", "2025/08/04")
+    assert not (tmp_path / "unmounted").exists()
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, disk.READ_BLOCK_BYTES, disk.READ_BLOCK_BYTES + 1])
+def test_a_file_is_hashed_in_blocks(tmp_path: Path, size_bytes: int) -> None:
+    """Digest and size are those of the whole file, wherever the blocks end."""
+    data = bytes(range(256)) * (size_bytes // 256) + bytes(size_bytes % 256)
+    (tmp_path / "a").write_bytes(data)
+    assert disk.sha256_of(tmp_path / "a") == (hashlib.sha256(data).hexdigest(), size_bytes)
+
+
+@pytest.mark.parametrize("number", [*disk.ADVICE, errno.EMFILE])
+def test_every_error_says_where_and_what_to_do(number: int) -> None:
+    """An error of the disk becomes a StorageError with what was being done, the path, and advice."""
+    with (
+        pytest.raises(StorageError, match=r"cannot write /mnt/calls/a: .+"),
+        disk.guarded("write", Path("/mnt/calls/a")),
+    ):
+        raise OSError(number, "reason")
+
+
+def test_a_missing_path_is_a_storage_error(tmp_path: Path) -> None:
+    """Reading, making durable and asking for space are all held to the same border."""
+    missing = tmp_path / "missing"
+    for action in (disk.sha256_of, disk.sync_file, disk.sync_folder, disk.space_bytes):
+        with pytest.raises(StorageError, match="missing"):
+            action(missing)
+    disk.remove_tree(missing)
