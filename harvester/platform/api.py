@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import aiohttp
 import anyio
@@ -35,6 +35,11 @@ from harvester.platform.wire import (
 
 LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
 """A page of 100 calls with long transcripts is a few megabytes; more than this, unpacked, is a mistake or an attack."""
+
+
+NOT_FOUND = frozenset({404})
+UNAVAILABLE_CALL = frozenset({403, 404, 422})
+"""Answers to a single call that say that there is none for us; 422: an id of another form than theirs, as some rows have it."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,18 +125,18 @@ class Api:
         return await retry(self._policy, attempt, f"page {number}")
 
     async def call(self, call_id: str) -> bytes | None:
-        """Fetch one call's row by its id, byte for byte; None when the platform does not have it (any more)."""
-        try:
-            answer = await self._get(f"user/calls/{urllib.parse.quote(call_id, safe='')}", {})
-        except ConfigError:  # 422: an id of another form than theirs, as some rows have it
-            return None
-        return None if answer.status == 404 else answer.body
+        """Fetch one call's row by its id, byte for byte; None when the platform does not give it (any more).
 
-    async def _get(self, path: str, parameters: dict[str, str]) -> Answer:
-        return await retry(self._policy, lambda _: self._request(path, parameters), path)
+        Raises AuthError when the key is refused (401); 403 is about this one call.
+        """
+        answer = await self._get(f"user/calls/{urllib.parse.quote(call_id, safe='')}", {}, UNAVAILABLE_CALL)
+        return None if answer.status in UNAVAILABLE_CALL else answer.body
 
-    async def _request(self, path: str, parameters: dict[str, str]) -> Answer:
-        """Send one GET within the budget. Return a 200 or a 404; raise everything else as the error that it is."""
+    async def _get(self, path: str, parameters: dict[str, str], expected: Set[int] = NOT_FOUND) -> Answer:
+        return await retry(self._policy, lambda _: self._request(path, parameters, expected), path)
+
+    async def _request(self, path: str, parameters: dict[str, str], expected: Set[int] = NOT_FOUND) -> Answer:
+        """Send one GET within the budget. Return a 200 or an `expected` status; raise everything else as the error that it is."""
         url = URL(f"{self.base_url}/{path}", encoded=True).with_query(parameters)
         where, budget = bare(url), self.gate.budget
         async with self.gate.request() as number:
@@ -152,7 +157,7 @@ class Api:
                     header_number(headers, "X-RateLimit-Limit"),
                     header_number(headers, "X-RateLimit-Remaining"),
                 )
-            error = _error_of(answer, where, self._key)
+            error = None if answer.status in expected else _error_of(answer, where, self._key)
             if isinstance(error, TransientError) and error.throttled:
                 budget.refused(number, anyio.current_time(), error.retry_after_seconds)
         if error is not None:
@@ -170,14 +175,14 @@ async def _read_capped(response: aiohttp.ClientResponse, where: str) -> bytes:
 
 
 def _error_of(answer: Answer, where: str, key: str) -> Exception | None:
-    """Decide what an answer means: None for one to be read (200, 404), else the error to raise.
+    """Decide what an answer means: None for one to be read (200), else the error to raise.
 
     The platform's words are quoted without the `key`: some servers repeat what they refuse.
     """
     status = answer.status
-    if status in (200, 404):
+    if status == 200:
         return None
-    said = _message_of(answer.body.replace(key.encode(), b"(the key)"))
+    said = _message_of(answer.body, key)
     if status in (401, 403):
         return AuthError(f"{where} refuses the API key ({status}{said}); check that it is the key of this platform")
     if status == 422:
@@ -191,8 +196,8 @@ def _error_of(answer: Answer, where: str, key: str) -> Exception | None:
     return PlatformError(f"{where} answered {status}{said}")
 
 
-def _message_of(body: bytes) -> str:
-    """Return the API's own words, `: ...`, at most 200 characters; empty for HTML and silence."""
+def _message_of(body: bytes, key: str) -> str:
+    """Return the API's own words, `: ...`, at most 200 characters, without the `key`; empty for HTML and silence."""
     try:
         answer = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -206,4 +211,6 @@ def _message_of(body: bytes) -> str:
             f"{field}: {' '.join(map(str, why)) if isinstance(why, list) else why}" for field, why in errors.items()
         ]
     text = "; ".join(part for part in said if part)
+    for spelling in (key, repr(key)[1:-1]):  # an object among the words stands there as Python writes it
+        text = text.replace(spelling, "(the key)")
     return f": {ascii(text)[1:-1][:200]}" if text else ""

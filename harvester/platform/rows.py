@@ -4,7 +4,7 @@ In:   bytes.  Out: `Page`, `Call`.
 
 Tolerant by rule: the bytes are kept, what is understood is put beside them, and whatever cannot be understood becomes a
 `flaw` of the call, never an error. Only a page that is no paginator is refused, because then nothing at all is known
-about what the account holds. The shapes stand in docs/api.md.
+about what the account holds. What is no JSON because of one row is read leniently. The shapes stand in docs/api.md.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import msgspec
 
 from harvester.errors import PlatformError
 from harvester.model import Call, Page
+from harvester.platform import lenient
 from harvester.transcript import transcript_text
 
 LINK_QUERY = re.compile(rb'("recording_url"\s*:\s*"[^"?]*)\?[^"]*"')
@@ -49,21 +50,37 @@ def read_page(body: bytes, where: str) -> Page:
     Raises PlatformError when it is not JSON or not a paginator with `data`, `total`, `last_page`, `per_page`, `current_page`.
     """
     try:
-        page = _envelope.decode(body)
+        page, rows = _page_and_rows(body)
     except msgspec.ValidationError as error:
         raise PlatformError(
             f"{where} answered JSON that is not a page of calls ({error}): is this the call API's base URL?"
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PlatformError(f"{where} answered something that is not JSON ({error})") from error
-    rows = page.data.values() if isinstance(page.data, dict) else page.data
     return Page(
         number=page.current_page,
         total=page.total,
         last_page=page.last_page,
         per_page=page.per_page,
-        rows=tuple(bytes(row) for row in rows),
+        rows=rows,
     )
+
+
+def _page_and_rows(body: bytes) -> tuple[_Envelope, tuple[bytes, ...]]:
+    """Read a page as JSON, or leniently when one row has made it none. Raises what msgspec raises."""
+    try:
+        page = _envelope.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = lenient.read_envelope(body)
+        if found is None:
+            raise
+        known = {name: value for name, value in found.others.items() if name in _Envelope.__struct_fields__}
+        if found.rows is not None:
+            known["data"] = b"[]"
+        counts = b",".join(b'"%b":%b' % (name.encode(), value) for name, value in known.items())
+        return _envelope.decode(b"{%b}" % counts), found.rows or ()
+    rows = page.data.values() if isinstance(page.data, dict) else page.data
+    return page, tuple(bytes(row) for row in rows)
 
 
 def read_call(raw: bytes, naive_zone: dt.tzinfo = dt.UTC) -> Call:
@@ -75,7 +92,7 @@ def read_call(raw: bytes, naive_zone: dt.tzinfo = dt.UTC) -> Call:
     try:
         row = _any.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
-        row = None
+        row = lenient.read_value(raw)
     if not isinstance(row, dict):
         return _flawed(raw, digest, "the row is not a JSON object")
     call_id = _id(row.get("id"))
@@ -91,7 +108,7 @@ def read_call(raw: bytes, naive_zone: dt.tzinfo = dt.UTC) -> Call:
         recording_url=_text(row.get("recording_url")),
         transcript=transcript_text(row.get("transcript")),
         phone_numbers=tuple(
-            number for key in ("client_phone_number", "assistant_phone_number") if (number := _text(row.get(key)))
+            number for key in ("client_phone_number", "assistant_phone_number") if (number := _id(row.get(key)))
         ),
         flaw=None if call_id else "the row has no usable id",
     )
@@ -126,7 +143,7 @@ def _flawed(raw: bytes, digest: str, flaw: str) -> Call:
 
 
 def _id(value: object) -> str | None:
-    """Return a documented integer id or a seen string id as text; None for everything else, `true` included."""
+    """Return an id, or a phone number, as text, whether it came as text or as an integer; None for all else, `true` included."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):

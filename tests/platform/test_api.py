@@ -70,6 +70,20 @@ async def test_a_call_is_read_by_its_id() -> None:
         assert await api.call("7") is None
 
 
+@pytest.mark.parametrize("code", [403, 404, 422])
+async def test_a_call_that_is_not_given_is_none(code: int) -> None:
+    """Withheld, deleted, or an id of another form: it is about this one call, and no reason for the run to end."""
+    async with platform_and_api(Fault(where="call", kind="status", code=code)) as (platform, api):
+        assert await api.call(str(next(platform.book.ids()))) is None
+
+
+async def test_a_key_that_is_refused_for_a_call_ends_it() -> None:
+    """401 is about the key, whatever was asked for."""
+    async with platform_and_api(key="wrong-key-123") as (_, api):
+        with pytest.raises(AuthError):
+            await api.call("1")
+
+
 @pytest.mark.parametrize("call_id", ["../me", "1/../../me", "1?page=2", "a b#c", "ü/é", "%2e%2e", "1\r\nX: y"])
 async def test_no_id_leads_out_of_the_calls(call_id: str) -> None:
     """An id is data: whatever it holds, it is one segment of the path, and no other part of the API is reached."""
@@ -275,6 +289,20 @@ async def test_the_key_stays_out_of_messages_that_repeat_it() -> None:
             assert platform.key not in str(caught.value)
             assert platform.key not in repr(caught.value)
         assert platform.key not in repr(api)
+
+
+@pytest.mark.parametrize("said", [rb'{"message":"no: a\/b\\c\u0027d"}', rb'{"message":{"token":"a\/b\\c\u0027d"}}'])
+async def test_the_key_is_in_no_message_however_it_is_escaped(said: bytes) -> None:
+    """JSON may write `/` as `\\/`, and any character by its number: the key is left out of what is meant."""
+    key = "a/b\\c'd"
+    refused = http(said).replace(b"200 OK", b"400 Bad Request")
+    async with (
+        answering(refused) as (port, _),
+        Api(f"http://127.0.0.1:{port}/api", key, Gate(Budget()), at_once()) as api,
+    ):
+        with pytest.raises(PlatformError, match=r"answered 400: .*\(the key\)") as caught:
+            await api.account()
+    assert "a/b" not in str(caught.value)
 
 
 async def test_the_platforms_words_are_quoted_briefly_and_in_ascii() -> None:

@@ -109,7 +109,7 @@ def test_no_row_is_so_bad_that_it_is_lost(raw: bytes) -> None:
     assert call.id
 
 
-@pytest.mark.parametrize("raw", [b"null", b"7", b"[]", b'{"id":1', b'{"id":1,"status":"\xff"}'])
+@pytest.mark.parametrize("raw", [b"null", b"7", b"[]", b'{"id":1', rb'{"id":1,"status":"\x"}'])
 def test_a_row_that_is_no_object_is_unreadable(raw: bytes) -> None:
     """Such a row is kept, has a flaw, and counts as failed."""
     call = read_call(raw)
@@ -140,6 +140,12 @@ def test_reading_a_row_never_raises(raw: bytes) -> None:
 def test_a_duration_is_a_number_of_seconds_or_nothing(sent: object, read: float | None) -> None:
     """Numbers as numbers or text are read; what is no plausible duration is ignored."""
     assert read_call(row(duration=sent)).duration_seconds == read
+
+
+def test_phone_numbers_may_come_as_numbers() -> None:
+    """They are kept out of the ledger all the same, so they must be known."""
+    numbers = read_call(row(client_phone_number=4915112345678, assistant_phone_number=True)).phone_numbers
+    assert numbers == ("4915112345678",)
 
 
 @pytest.mark.parametrize("field", ["recording_url", "status", "created_at"])
@@ -256,12 +262,6 @@ def test_rows_are_kept_byte_for_byte(data: bytes) -> None:
     read = read_page(page().replace(b"[]", data), WHERE)
     assert read.rows == ROWS
     assert (read.number, read.last_page, read.per_page, read.total) == (1, 10, 15, 150)
-
-
-def test_a_row_that_is_broken_inside_does_not_spoil_its_page() -> None:
-    """Invalid UTF-8 in one row is that row's flaw."""
-    read = read_page(page().replace(b"[]", b'[{"id":1},{"id":"\xff"}]'), WHERE)
-    assert [read_call(raw).unreadable for raw in read.rows] == [False, True]
 
 
 def test_counts_may_come_as_text() -> None:
