@@ -72,7 +72,8 @@ class Survey:
             return
         self.is_cut = True
         log.info("cutting %d pages by date (%s)", first.last_page, rule.value)
-        oldest, newest = await self._oldest(min(days)), max(max(days), self._today)
+        oldest = self._query.date_from or await self._oldest(min(days))
+        newest = self._query.date_to or max(max(days), self._today)
         todo = deque(separate_open_days(self._query, self._today))
         failed_in_a_row = 0
         while todo:
