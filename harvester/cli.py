@@ -17,14 +17,15 @@ import click
 
 import harvester
 from harvester import logs
-from harvester.errors import ConfigError, HarvestError
-from harvester.flags import resolved_from, with_settings
+from harvester.errors import HarvestError
+from harvester.flags import resolved_from, unknown_variables, with_settings
 from harvester.settings import Resolved, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from harvester.archive.verify import Verification
+    from harvester.report import Account
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 EXIT_DAMAGED = 8
 EXIT_INTERRUPTED = 130
+EXIT_STORAGE = 6
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -68,26 +70,29 @@ def run(config_file: str | None, **flags: object) -> None:
     from harvester.key import key_of
     from harvester.place import local_state
     from harvester.progress import Progress
+    from harvester.report import Account
     from harvester.run import harvest
 
     resolved = begin(config_file, flags)
     settings = resolved.settings
-    if settings.report_json and not settings.report_json.absolute().parent.is_dir():
-        raise ConfigError(f"{resolved.sources['report_json']}: there is no folder {settings.report_json.parent}")
-    key, warning = key_of(resolved, os.environ)
-    if warning:
-        log.warning("%s", warning)
-    logs.keep_in(local_state(settings).log)
-    with Progress(shown=settings.progress and not settings.quiet) as progress:
-        account = run_async(harvest, resolved, key, progress)
-    if settings.report_json:
-        screen.write_report(settings.report_json, account)
-    if settings.json:
-        click.echo(account.as_json().decode(), nl=False)
+    local = local_state(settings)
+    check_report(resolved)
+    logs.keep_in(local.log)
+    try:
+        key, warning = key_of(resolved, os.environ)
+        if warning:
+            log.warning("%s", warning)
+        with Progress(shown=settings.progress and not settings.quiet) as progress:
+            account = run_async(harvest, resolved, key, progress)
+    except HarvestError as error:  # it has not begun; whoever reads the report in the morning must not find yesterday's
+        deliver(resolved, Account.of_nothing(str(local.archive), error))
+        raise
+    deliver(resolved, account)
+    log.log(logging.DEBUG if account.exit_code == 0 else logging.INFO, "%s", screen.verdict_text(account))
     if not settings.quiet:
         say(screen.account_text(account))
     elif account.exit_code:
-        say(screen.verdict_text(account))
+        say(screen.trouble_text(account))
     sys.exit(account.exit_code)
 
 
@@ -118,8 +123,8 @@ def verify(config_file: str | None, **flags: object) -> None:
         result: Verification = verify_archive(folder, tell)
     if settings.json:
         click.echo(screen.verification_json(result).decode())
-    if not settings.quiet or (result.findings and not settings.json):
-        say(screen.verification_text(result))
+    elif not settings.quiet or result.findings:
+        click.echo(escaped_lines(screen.verification_text(result)))
     sys.exit(EXIT_DAMAGED if result.findings else 0)
 
 
@@ -145,9 +150,17 @@ def config(config_file: str | None, **flags: object) -> None:
 
 
 @cli.command()
-@click.option("--calls", default=200, show_default=True, help="How many calls it holds.")
-@click.option("--port", default=8080, show_default=True, help="Port of the API; recordings come from another.")
-@click.option("--limit-per-minute", default=None, type=int, help="Requests it allows per minute.  [default: any]")
+@click.option("--calls", default=200, show_default=True, type=click.IntRange(0), help="How many calls it holds.")
+@click.option(
+    "--port",
+    default=8080,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port of the API; recordings come from another.",
+)
+@click.option(
+    "--limit-per-minute", default=None, type=click.IntRange(1), help="Requests it allows per minute.  [default: any]"
+)
 def platform(calls: int, port: int, limit_per_minute: int | None) -> None:
     """Serve the simulated platform alone, on 127.0.0.1, until it is stopped.
 
@@ -158,11 +171,32 @@ def platform(calls: int, port: int, limit_per_minute: int | None) -> None:
     run_async(serve_alone, calls, port, limit_per_minute, click.echo)
 
 
+def deliver(resolved: Resolved, account: Account) -> None:
+    """Give the account to the machines that asked for it. Raises ConfigError when the report cannot be written."""
+    if resolved.settings.report_json:
+        from harvester.delivery import write_report
+
+        write_report(resolved.settings.report_json, account)
+    if resolved.settings.json:
+        click.echo(account.as_json().decode(), nl=False)
+
+
+def check_report(resolved: Resolved) -> None:
+    """Refuse a place for the report that cannot take it, before the run and not after it. Raises ConfigError."""
+    from harvester.delivery import check_place
+
+    settings = resolved.settings
+    if settings.report_json and settings.archive:
+        check_place(settings.report_json, settings.archive, resolved.sources["report_json"])
+
+
 def begin(config_file: str | None, flags: dict[str, object]) -> Resolved:
     """Resolve the settings and set up the log as they say. Raises ConfigError."""
     resolved = resolved_from(config_file, flags)
     settings: Settings = resolved.settings
     logs.set_up(verbose=settings.verbose, quiet=settings.quiet, as_json=settings.log_json)
+    for name in sorted(unknown_variables(os.environ)):
+        log.warning("there is no setting for the environment variable %s; `harvester config` lists them all", name)
     return resolved
 
 
@@ -175,11 +209,29 @@ def run_async(call: Callable[Parameters, Awaitable[Result]], *args: Parameters.a
 
 def say(text: str) -> None:
     """Print for a person, on stderr, with control characters escaped."""
-    click.echo("\n".join(map(logs.escaped, text.splitlines())), err=True)
+    if sys.stderr is not None:  # it is None where the shell has closed it
+        click.echo(escaped_lines(text), err=True)
+
+
+def escaped_lines(text: str) -> str:
+    """Return lines for a terminal, with control characters escaped."""
+    return "\n".join(map(logs.escaped, text.splitlines()))
+
+
+def fill_closed_streams() -> None:
+    """Put the null device where the shell has closed 0, 1 or 2: the next file opened would get that number, and what
+    some library prints would go into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def main() -> None:
     """Run the command line; turn every error into one sentence and its exit code."""
+    fill_closed_streams()
     try:
         cli(standalone_mode=False)
     except click.exceptions.Exit as done:
@@ -192,9 +244,13 @@ def main() -> None:
         sys.exit(EXIT_INTERRUPTED)
     except HarvestError as error:
         say(f"harvester: {error}")
+        logs.note_in_file(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os._exit(EXIT_INTERRUPTED)
+    except OSError as error:
+        say(f"harvester: cannot write the output: {error.strerror or error}")
+        os._exit(EXIT_STORAGE)
     except Exception:
         log.exception("unexpected error")
         say("harvester: unexpected error, a bug; the lines above and the log tell where. What is saved stays.")

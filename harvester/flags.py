@@ -6,7 +6,7 @@ In:   the table of settings.  Out: a decorator that gives a command its flags, a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ import platformdirs
 
 from harvester import values
 from harvester.errors import ConfigError
-from harvester.settings import FILE_NAME, Resolved, environment_of, flag_of, resolve, table
+from harvester.settings import ENVIRONMENT, FILE_NAME, Resolved, environment_of, flag_of, resolve, table
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -60,6 +60,12 @@ def resolved_from(config_file: str | None, flags: dict[str, object]) -> Resolved
     """Join the flags of a command with the environment and the settings file. Raises ConfigError."""
     given = {name.removeprefix("flag_"): value for name, value in flags.items() if value is not None and value != ()}
     return resolve(given, os.environ, _settings_path(config_file))
+
+
+def unknown_variables(environment: Mapping[str, str]) -> set[str]:
+    """Return the variables that begin like ours and mean nothing: most likely a slip of the finger."""
+    known = {environment_of(name) for name in (*table(), "config", "api_key")}
+    return {name for name in environment if name.startswith(ENVIRONMENT)} - known
 
 
 def _settings_path(config_file: str | None) -> Path | None:

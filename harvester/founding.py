@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from harvester.archive import disk
-from harvester.archive.mark import read_mark, write_mark
+from harvester.archive.mark import check_owner, write_mark
 from harvester.errors import ConfigError
 from harvester.example import settings_file
 from harvester.key import VARIABLE, has_key, key_of
@@ -31,34 +31,39 @@ def _chosen(resolved: Resolved) -> dict[str, object]:
     return chosen
 
 
-def _check_free(archive: Path, target: Path) -> None:
+def _check_free(target: Path) -> None:
     if target.exists():
         raise ConfigError(f"{target} exists already; name another settings file with --write, or remove it first")
-    if read_mark(archive) is not None:
-        raise ConfigError(f"there is an archive at {archive} already; `harvester run` goes on with it")
+    if not target.absolute().parent.is_dir():
+        raise ConfigError(f"there is no folder {target.absolute().parent} for {target.name}; create it first")
 
 
 async def found(resolved: Resolved, target: Path) -> str:
     """Make the archive and write the settings file; return what to tell the user.
 
-    Raises ConfigError when the file exists, MarkError when the folder is not empty or already an archive, AuthError.
+    An archive that is there already is kept. Raises ConfigError when the file exists or the archive is another
+    platform's, MarkError when the folder holds other things, AuthError.
     """
     settings = resolved.settings
     local = local_state(settings)
-    _check_free(local.archive, target)
+    _check_free(target)
+    mark = local.expected_mark(must_exist=False)
     given = has_key(resolved, os.environ)
     owner = None
     if given:
         key, _ = key_of(resolved, os.environ)
         async with open_api(settings, key) as api:
             owner = await check_platform(api, settings)
+    if mark:
+        check_owner(mark, settings.base_url, owner)
     text = settings_file({**_chosen(resolved), "archive": local.archive.resolve(), "must_exist": True})
     with local.locked():
-        local.remember(write_mark(local.archive, settings.base_url, owner))
+        local.remember(mark or write_mark(local.archive, settings.base_url, owner), owner)
         disk.write_durable(target, text.encode())
     about_key = (
         f"The platform accepts the key{f' of {owner}' if owner else ''}."
         if given
         else f"No key was given, so none was checked: set {VARIABLE}, or key_file in {target}."
     )
-    return f"Made the archive {local.archive} and its settings file {target}.\n{about_key}\nNext: harvester run --config {target}"
+    made = f"Found the archive {local.archive}, and made" if mark else f"Made the archive {local.archive} and"
+    return f"{made} its settings file {target}.\n{about_key}\nNext: harvester run --config {target}"

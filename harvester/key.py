@@ -22,6 +22,7 @@ CREDENTIAL = "harvester-api-key"
 """The name under which systemd's `LoadCredential=` hands it over."""
 
 COMMAND_SECONDS = 60
+LONGEST_KEY_BYTES = 65536
 
 
 def key_of(resolved: Resolved, environment: Mapping[str, str]) -> tuple[str, str | None]:
@@ -53,7 +54,9 @@ def read_key(
     elif credential := _credential(environment):
         source, key = f"the credential {CREDENTIAL}", _from_file(credential)
     else:
-        raise ConfigError(f"no API key: set {VARIABLE}, or name a file that holds it with --key-file")
+        folder = environment.get("CREDENTIALS_DIRECTORY")
+        missing = f"; there is no {CREDENTIAL} among systemd's credentials" if folder else ""
+        raise ConfigError(f"no API key: set {VARIABLE}, or name a file that holds it with --key-file{missing}")
     key = key.strip()
     if not key:
         raise ConfigError(f"{source} holds no API key: it is empty")
@@ -70,7 +73,8 @@ def _credential(environment: Mapping[str, str]) -> Path | None:
 
 def _from_file(path: Path) -> str:
     try:
-        return path.read_bytes()[:65536].decode()
+        with path.open("rb") as file:
+            return file.read(LONGEST_KEY_BYTES).decode()
     except OSError as error:
         raise ConfigError(f"the key file {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

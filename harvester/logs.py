@@ -3,7 +3,7 @@
 In:   verbosity, form, folder.  Out: logging that is set up.
 
 Control characters from outside (names, ids, answers) are escaped on every way out: a row must not be able to write on the
-terminal.
+terminal. Phone numbers, which links bear, are left out: logs are handed to strangers.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
+
+from harvester.mask import masked
 
 LOG_BYTES = 2 * 1024 * 1024
 LOG_FILES = 3
@@ -29,10 +31,12 @@ class _Plain(logging.Formatter):
     converter = staticmethod(time.gmtime)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        return escaped(super().formatMessage(record))  # line breaks too: a name must not be able to forge a line
+        return escaped(
+            masked(super().formatMessage(record))
+        )  # line breaks too: a name must not be able to forge a line
 
     def formatException(self, ei: ExceptionParts) -> str:  # noqa: N802
-        return "\n".join(map(escaped, super().formatException(ei).splitlines()))
+        return "\n".join(map(escaped, masked(super().formatException(ei)).splitlines()))
 
 
 class _Json(_Plain):
@@ -41,7 +45,7 @@ class _Json(_Plain):
             "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%SZ"),
             "level": record.levelname.lower(),
             "from": record.name,
-            "message": record.getMessage(),
+            "message": masked(record.getMessage()),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
@@ -52,6 +56,8 @@ class _Screen(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes to standard error without tearing tqdm's bar, where there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if sys.stderr is None:  # the shell has closed it
+            return
         if "tqdm" in sys.modules:
             from tqdm import tqdm
 
@@ -89,6 +95,14 @@ def keep_in(path: Path) -> None:
     kept.setLevel(logging.INFO)
     kept.setFormatter(_Plain("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger("harvester").addHandler(kept)
+
+
+def note_in_file(message: str) -> None:
+    """Write what the screen has shown already into the kept log, where there is one."""
+    record = logging.LogRecord("harvester", logging.ERROR, "", 0, "%s", (message,), None)
+    for handler in logging.getLogger("harvester").handlers:
+        if isinstance(handler, logging.handlers.RotatingFileHandler):
+            handler.handle(record)
 
 
 def escaped(text: str) -> str:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import re
 
 import msgspec
 
 from harvester.mask import masked
 
-UNENDED_STATUSES = frozenset({"initiated", "ringing", "in-progress"})
+LIFE = ("initiated", "ringing", "in-progress")
+"""The statuses that a call passes through before it ends, in this order."""
+
+UNENDED_STATUSES = frozenset(LIFE)
 UNCONNECTED_STATUSES = frozenset({"busy", "no-answer", "failed", "unanswered"})
 """Statuses of calls that nobody took: no recording will come (docs/api.md; `unanswered` from the vendor's second page)."""
 
@@ -55,8 +59,12 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def link(self) -> str | None:
-        """The recording's link without its query and phone numbers: the same, however often it is signed anew."""
-        return masked(self.recording_url.partition("?")[0], self.phone_numbers) if self.recording_url else None
+        """The recording's link without query, user and phone numbers: the same, however often it is signed anew."""
+        if not self.recording_url:
+            return None
+        scheme, separator, rest = re.split(r"[?#]", self.recording_url, maxsplit=1)[0].rpartition("://")
+        host, slash, path = rest.partition("/")
+        return masked(f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}", self.phone_numbers)
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,9 +151,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     place: str  # the key of its files without version and suffix: "2025/08/04/123"
     version: int  # the latest version written; versions start at 1
-    recording: State  # never UNCHANGED: SAVED means that one is held
+    recording: State  # how it stands, never UNCHANGED
     transcript: State
-    link: str | None = None  # of the recording held, without its query and without phone numbers
+    offered: bool = False  # the platform has named a recording at some time
+    link: str | None = (
+        None  # of the recording that the archive holds, as the row named it, without query and phone numbers
+    )
     reason: str | None = None  # why it is pending, failed or gone
 
 
@@ -179,3 +190,4 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     transcript: State
     bytes: int = 0  # written for this call
     reason: str | None = None  # why it failed, is pending or gone; None otherwise
+    known: bool = False  # the archive said so already; this run has learnt nothing new

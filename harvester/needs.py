@@ -35,7 +35,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
 
     def outcome(self, call: Call) -> Outcome:
         """Return the outcome of a call that needs nothing to be written."""
-        return Outcome(id=call.id, recording=self.recording, transcript=self.transcript, reason=self.reason)
+        return Outcome(id=call.id, recording=self.recording, transcript=self.transcript, reason=self.reason, known=True)
 
 
 def decide(call: Call, entry: Entry | None, rules: Rules, now: dt.datetime) -> Needs:
@@ -77,19 +77,22 @@ def _transcript(call: Call, *, changed: bool, rules: Rules, now: dt.datetime) ->
 
 def _recording(call: Call, entry: Entry | None, rules: Rules, now: dt.datetime) -> tuple[bool, State, str | None]:
     """Return whether to fetch, the state if not, and the reason for it."""
-    held = entry is not None and entry.recording is State.SAVED
+    held = entry.link if entry else None
+    may_come = _may_come(call, rules, now)
     if call.unreadable:
         return False, State.FAILED, f"{call.flaw}; it is kept as received"
-    if call.recording_url is None:
-        if held:
-            return False, State.UNCHANGED, None
-        if _may_come(call, rules, now):
-            return False, State.PENDING, "the call has not ended" if _is_going_on(call) else "no recording yet"
-        return False, State.ABSENT, None
-    if held and entry and entry.link == call.link:
+    if held and call.link in (held, None):
         return False, State.UNCHANGED, None
+    if may_come and _is_going_on(call):  # a recording that is there already is still being written
+        return False, State.PENDING, "the call has not ended"
+    if call.recording_url is None:
+        if may_come:
+            return False, State.PENDING, "no recording yet"
+        if entry and entry.offered:
+            return False, State.GONE, "the platform named a recording earlier and names none any more"
+        return False, State.ABSENT, None
     if entry and entry.recording is State.GONE and entry.digest == call.digest:
-        return False, State.GONE, None
+        return False, State.GONE, entry.reason
     if not rules.recordings:
         return False, State.PENDING, "recordings are switched off (--no-recordings)"
     return True, State.SAVED, None

@@ -20,7 +20,7 @@ import anyio.to_thread
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from harvester.errors import HarvestError
+from harvester.errors import HarvestError, StorageError
 from harvester.model import Call, Entry, Outcome
 
 log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ class Pipeline(Generic[Draft]):
                         group.append(drafts.receive_nowait())
                     except (anyio.WouldBlock, anyio.EndOfStream):
                         break
-                if self.failure:
+                if isinstance(self.failure, StorageError):
                     continue
                 try:
                     outcomes = await anyio.to_thread.run_sync(self._commit, group)

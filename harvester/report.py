@@ -8,6 +8,7 @@ In:   outcomes and window results, as they come.  Out: `Account`, as JSON and as
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import textwrap
 from collections import Counter
@@ -25,7 +26,7 @@ EXIT_INCOMPLETE = 3
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """A failed call and why."""
+    """A call that failed, or whose recording is gone, and why."""
 
     id: str
     reason: str
@@ -49,7 +50,9 @@ class Account(msgspec.Struct, kw_only=True):
     verdict: str = ""
     exit_code: int = 0
     dry_run: bool = False
+    filtered: bool = False  # only a part of the account was asked for
     listed: int = 0
+    unreached: int = 0  # listed, and the run ended before they were settled
     recordings: Counter[str] = msgspec.field(default_factory=Counter)
     transcripts: Counter[str] = msgspec.field(default_factory=Counter)
     claimed_at_start: int = 0
@@ -59,9 +62,18 @@ class Account(msgspec.Struct, kw_only=True):
     traffic: Traffic = Traffic()
     written_bytes: int = 0
     failures: list[Failure] = msgspec.field(default_factory=list)
+    gone: list[Failure] = msgspec.field(default_factory=list)  # found by this run to be gone
     mended_runs: list[str] = msgspec.field(default_factory=list)
     warnings: list[str] = msgspec.field(default_factory=list)
     error: str | None = None
+
+    @classmethod
+    def of_nothing(cls, archive: str, error: HarvestError) -> Account:
+        """Return the account of a run that could not begin."""
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        account = cls(run="", archive=archive, started_at=now)
+        account.conclude(seconds=0.0, finished_at=now, signal=None, error=error)
+        return account
 
     def count(self, outcome: Outcome) -> None:
         """Take in how one call ended."""
@@ -70,6 +82,8 @@ class Account(msgspec.Struct, kw_only=True):
         self.written_bytes += outcome.bytes
         if outcome.recording is State.FAILED:
             self.failures.append(Failure(id=outcome.id, reason=outcome.reason or ""))
+        elif outcome.recording is State.GONE and not outcome.known:
+            self.gone.append(Failure(id=outcome.id, reason=outcome.reason or ""))
 
     def add_window(self, result: WindowResult) -> None:
         """Take in how the walk of one window ended."""
@@ -84,12 +98,12 @@ class Account(msgspec.Struct, kw_only=True):
         `seconds` is how long the run took, `signal` the number of the one that stopped it, `error` what ended it.
         """
         self.seconds, self.finished_at = round(seconds, 3), finished_at
-        settled = sum(self.recordings.values())
+        self.unreached = self.listed - sum(self.recordings.values())
         if error:
             self.verdict, self.exit_code, self.error = "incomplete", error.exit_code, str(error)
         elif signal:
             self.verdict, self.exit_code = "interrupted", 128 + signal
-        elif self.failures or self.windows_unproven or settled != self.listed:
+        elif self.failures or self.windows_unproven or self.unreached:
             self.verdict, self.exit_code = "incomplete", EXIT_INCOMPLETE
         else:
             self.verdict, self.exit_code = "complete", 0
@@ -107,17 +121,27 @@ class Account(msgspec.Struct, kw_only=True):
 def lines_of(account: Account) -> list[str]:
     """Return what the screen shows of an account; the verdict is the last line."""
     lines = _table(account) if account.listed or not account.error else []
-    lines += [f"failed: call {failure.id!a}: {failure.reason}" for failure in account.failures[:SHOWN]]
-    if len(account.failures) > SHOWN:
-        place = f", all in {account.archive}/runs/{account.run}/run.json" if not account.dry_run else ""
-        lines.append(f"and {len(account.failures) - SHOWN:,} more{place}")
-    lines += [f"not proven whole: {reason}" for reason in account.windows_unproven]
+    lines += trouble_of(account)
+    if account.recordings[State.PENDING] or account.transcripts[State.PENDING]:
+        lines.append("pending: not there yet, or not fetched yet; the next run asks again")
+    lines.append(_cost(account))
+    lines.append(escaped(_verdict(account)))
+    return lines
+
+
+def trouble_of(account: Account) -> list[str]:
+    """Return a line for each failed call and each doubt, at most 20 of a kind."""
+    lines = []
+    for word, calls in (("failed", account.failures), ("gone", account.gone)):
+        lines += [f"{word}: call {call.id!a}: {call.reason}" for call in calls[:SHOWN]]
+        if len(calls) > SHOWN:
+            place = "" if account.dry_run else f", all in {account.archive}/runs/{account.run}/run.json"
+            lines.append(f"and {len(calls) - SHOWN:,} more{place}")
+    lines += [f"not proven whole: {reason}" for reason in account.windows_unproven[:SHOWN]]
+    if len(account.windows_unproven) > SHOWN:
+        lines.append(f"and {len(account.windows_unproven) - SHOWN:,} windows more")
     lines += [f"mended: the run {run} was cut off; its files are in order now" for run in account.mended_runs]
     lines += [f"warning: {warning}" for warning in account.warnings]
-    if account.recordings[State.PENDING] or account.transcripts[State.PENDING]:
-        lines.append("pending: not there yet; the next run asks again")
-    lines.append(_cost(account))
-    lines.append(_verdict(account))
     return [escaped(line) for line in lines]  # a reason that holds a line break must not forge a line
 
 
@@ -125,9 +149,11 @@ def _table(account: Account) -> list[str]:
     """Show how the calls ended: a column for each state, a row each for recordings and transcripts."""
     states = [str(state) for state in State]
     heads = ["to save" if account.dry_run and state == State.SAVED else state for state in states]
-    lines = [f"{account.listed:,} calls listed", f"{'':12}" + "".join(f"{head:>11}" for head in heads)]
+    lines = [f"{counted(account.listed, 'call')} listed", f"{'':12}" + "".join(f"{head:>11}" for head in heads)]
     for label, counts in (("recordings", account.recordings), ("transcripts", account.transcripts)):
         lines.append(f"{label:12}" + "".join(f"{counts[state]:>11,}" for state in states))
+    if account.unreached:
+        lines.append(f"{counted(account.unreached, 'call')} listed and not reached; the next run takes them")
     return lines
 
 
@@ -146,13 +172,19 @@ def _verdict(account: Account) -> str:
     if account.verdict == "complete":
         if account.dry_run:
             return "dry run: the listing is proven whole; without --dry-run the calls above are saved"
-        return "complete: everything that the platform lists is settled, and the listing is proven whole"
+        chosen = " under these filters" if account.filtered else ""
+        return f"complete: everything that the platform lists{chosen} is settled, and the listing is proven whole"
     parts = []
     if account.failures:
         parts.append(f"{len(account.failures):,} failed, and the next run tries them again")
     if account.windows_unproven:
         parts.append("the listing is not proven whole")
     return f"incomplete: {'; '.join(parts) or 'the outcomes do not add up to what was listed'}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 call`, `2 calls`."""
+    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def size_text(size_bytes: float) -> str:

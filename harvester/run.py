@@ -24,11 +24,11 @@ from harvester import events
 from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.ledger import now_text
 from harvester.archive.local import LocalState
-from harvester.archive.mark import Mark, check_owner, write_mark
+from harvester.archive.mark import Mark, check_owner, hold, write_mark
 from harvester.archive.stage import Stager
 from harvester.archive.store import Archive, new_run_id
 from harvester.errors import HarvestError, StorageError
-from harvester.model import KNOWN_STATUSES, Call, Entry, Outcome, Window, WindowResult
+from harvester.model import KNOWN_STATUSES, Call, Entry, Outcome, Query, Window, WindowResult
 from harvester.needs import Rules, decide, sift
 from harvester.pipeline import Draft, Emit, Pipeline, Sift, Todo
 from harvester.place import local_state
@@ -39,7 +39,7 @@ from harvester.platform.listing import Listing
 from harvester.platform.recordings import Recordings
 from harvester.platform.retry import RetryPolicy
 from harvester.platform.rows import read_call
-from harvester.progress import LINE_EVERY_SECONDS, Progress
+from harvester.progress import Progress
 from harvester.report import Account, Traffic
 from harvester.settings import Resolved, Settings
 from harvester.settle import Settler
@@ -69,7 +69,10 @@ async def harvest(resolved: Resolved, key: str, progress: Progress) -> Account:
             run = _Run(resolved, api, local, progress)
             if settings.dry_run:
                 return await run.dry(mark)
-            return await run.real(mark or write_mark(local.archive, settings.base_url, owner))
+            mark = mark or write_mark(local.archive, settings.base_url, owner)
+            local.remember(mark, owner)
+            with hold(local.archive):
+                return await run.real(mark)
 
 
 async def check_platform(api: Api, settings: Settings) -> str | None:
@@ -111,6 +114,7 @@ class _Run:
             archive=str(local.archive),
             started_at=started_at,
             dry_run=self._settings.dry_run,
+            filtered=self._settings.query() != Query(),
             warnings=warnings_of(self._settings),
         )
         self._windows: list[WindowResult] = []
@@ -142,7 +146,6 @@ class _Run:
     async def real(self, mark: Mark) -> Account:
         """List, fetch, write, and close the run."""
         settings = self._settings
-        self._local.remember(mark)
         checkpoint = self._open_checkpoint(mark)
         archive = Archive(self._local.archive, checkpoint, self._account.run, min_free_bytes=settings.min_free)
         try:
@@ -200,15 +203,16 @@ class _Run:
 
     async def _tick(self) -> None:
         while True:  # by the clock and not by what comes in: a run that waits for the budget is not dead
-            await anyio.sleep(LINE_EVERY_SECONDS)
-            self._progress.tick()
+            await anyio.sleep(1)
+            self._progress.beat()
 
     async def _watch_signals(self, pipeline: Pipeline[Draft]) -> None:
         if os.name == "nt":
             return
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
             async for number in signals:
                 if self._signal is not None:
+                    self._progress.say("stopped; the next run mends what is open")
                     os._exit(128 + number)
                 self._signal = number
                 self._progress.say(
@@ -257,13 +261,11 @@ class _Run:
         )
 
     def _close(self, archive: Archive, failure: HarvestError | None) -> None:
-        """Close the run. When the storage has failed it cannot be closed, and the next run mends it. Blocks."""
+        """Close the run. Where the storage does not take even that, the next run mends it. Blocks."""
         self._conclude(failure)
-        if isinstance(failure, StorageError):
-            return
         try:
             for result in self._windows:
                 archive.note(events.window_walked(result))
             archive.close(events.sums(self._account), self._account.as_json())
         except StorageError as error:
-            self._conclude(error)
+            self._conclude(failure or error)

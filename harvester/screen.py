@@ -13,10 +13,9 @@ from pathlib import Path
 
 import msgspec
 
-from harvester.archive import disk
 from harvester.archive.verify import Verification
-from harvester.errors import ConfigError, StorageError
-from harvester.report import SHOWN, Account, duration_text, indented, lines_of, size_text
+from harvester.logs import escaped
+from harvester.report import SHOWN, Account, counted, duration_text, indented, lines_of, size_text, trouble_of
 from harvester.settings import Resolved, environment_of, table
 from harvester.status import Status
 
@@ -33,14 +32,9 @@ def verdict_text(account: Account) -> str:
     return lines_of(account)[-1]
 
 
-def write_report(path: Path, account: Account) -> None:
-    """Write the account to the file that --report-json names. Raises ConfigError, so that nobody waits for it in vain."""
-    try:
-        disk.replace_durable(path, account.as_json())
-    except StorageError as error:
-        raise ConfigError(
-            f"the run is over and its account is in the archive, but --report-json failed: {error}"
-        ) from None
+def trouble_text(account: Account) -> str:
+    """Return what a person who asked for quiet must know of a run that is not complete."""
+    return "\n".join([*trouble_of(account), f"harvester: {account.archive}: {verdict_text(account)}"])
 
 
 def verification_text(result: Verification) -> str:
@@ -49,10 +43,13 @@ def verification_text(result: Verification) -> str:
     if len(result.findings) > SHOWN:
         lines.append(f"and {len(result.findings) - SHOWN:,} more; --json names all")
     lines += [f"note: {note}" for note in result.notes]
-    runs = "1 run" if result.runs == 1 else f"{result.runs:,} runs"
-    checked = f"{result.files:,} files ({size_text(result.bytes)}), {result.lines:,} ledger lines, {runs}"
+    files, ledger_lines = counted(result.files, "file"), counted(result.lines, "ledger line")
+    checked = f"{files} ({size_text(result.bytes)}), {ledger_lines}, {counted(result.runs, 'run')}"
     if result.findings:
-        lines.append(f"damaged: {len(result.findings):,} findings in {checked}")
+        lines.append(f"damaged: {counted(len(result.findings), 'finding')} in {checked}")
+        lines.append(
+            "restore what is missing or altered from a copy: a run does not fetch again what its ledger calls saved"
+        )
     else:
         lines.append(f"intact: {checked}: {VERIFIED_LINE}")
     return "\n".join(lines)
@@ -106,11 +103,13 @@ def status_text(status: Status) -> str:
     if status.running:
         lines.append("a run is going on; what follows is as far as it has got")
     if status.last_run is None:
-        lines.append("no run has closed yet")
+        lines.append("no run has written anything yet")
     else:
         last = status.last_run
-        lines.append(f"last run {last.run}: {last.verdict}, exit code {last.exit_code}, {last.listed:,} calls listed")
-        if last.finished_at:
+        code = "" if last.exit_code is None else f", exit code {last.exit_code}"
+        listed = "" if last.listed is None else f", {last.listed:,} calls listed"
+        lines.append(f"last run {last.run}: {last.verdict}{code}{listed}")
+        if last.finished_at and last.seconds is not None:
             lines.append(f"ended {last.finished_at} after {duration_text(last.seconds)}")
         if last.error:
             lines.append(last.error)
@@ -120,7 +119,7 @@ def status_text(status: Status) -> str:
         lines += [f"  call {each.id!a} ({each.place}): {each.reason or 'no reason noted'}" for each in opened[:SHOWN]]
         if len(opened) > SHOWN:
             lines.append(f"  and {len(opened) - SHOWN:,} more; --json names all")
-    return "\n".join(lines)
+    return "\n".join(map(escaped, lines))  # a reason that holds a line break must not forge a line
 
 
 def tour_text(folder: Path, account: Account, verification: Verification) -> str:

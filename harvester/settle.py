@@ -16,15 +16,27 @@ import anyio.to_thread
 
 from harvester.archive.part import Part
 from harvester.archive.proof import Judge
-from harvester.archive.stage import Draft, Received, Stager
-from harvester.errors import PlatformError, RecordingError
-from harvester.model import Call, Entry, Transfer
+from harvester.archive.stage import Draft, Failure, Received, Stager
+from harvester.errors import LinkError, PlatformError, RecordingError
+from harvester.mask import masked
+from harvester.model import Call, Entry, State, Transfer
 from harvester.needs import Rules, decide
 
 log = logging.getLogger(__name__)
 
 Fetch = Callable[[Call, Part, Judge], Awaitable[Transfer]]
 """Raises RecordingError, or PlatformError when every attempt failed."""
+
+
+def failure_of(error: RecordingError | PlatformError, call: Call, entry: Entry | None) -> Failure:
+    """Decide what a failed download makes of a recording.
+
+    A dead link fails its call, so that somebody is told. When the next run meets it again, with the row unchanged and the
+    link asked for anew, the recording is gone: asking for ever brings nothing.
+    """
+    dead = isinstance(error, LinkError) and error.status in (404, 410)
+    again = entry is not None and entry.recording is State.FAILED and entry.digest == call.digest
+    return Failure(state=State.GONE if dead and again else State.FAILED, reason=str(error))
 
 
 class Settler:
@@ -47,8 +59,8 @@ class Settler:
                 received = Received(part=part, judge=judge, transfer=transfer)
             except (RecordingError, PlatformError) as error:
                 part.discard()
-                failure = str(error)
-                log.info("call %a: %s", call.id, failure)
+                failure = failure_of(error, call, entry)
+                log.info("call %a: %s", call.id, masked(failure.reason, call.phone_numbers))
             except BaseException:
                 part.discard()
                 raise

@@ -2,12 +2,13 @@
 
 In:   the archive and its local state.  Out: `Status`.
 
-It may be asked while a run is going on: then the checkpoint is read as it is, and nothing is waited for.
+It may be asked while a run is going on, and disturbs none: it holds no lock, writes nothing, and reads the ledger as far as it is
+written.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -15,22 +16,25 @@ import msgspec
 from harvester.archive import disk, ledger
 from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.layout import ACCOUNT, run_key
+from harvester.archive.local import LocalState
 from harvester.archive.mark import require_mark
-from harvester.errors import LockedError
 from harvester.model import Entry, State
 from harvester.place import local_state
 from harvester.settings import Settings
 
+GOING_ON = "has not closed: it is going on"
+CUT_OFF = "did not close: it was cut off, and the next run mends it"
+
 
 class LastRun(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a run's account that status shows; what a run that was cut off could not say is empty."""
+    """The part of a run's account that status shows; None is what a run that was cut off could not say."""
 
     run: str
     verdict: str
-    exit_code: int = 0
-    listed: int = 0
-    finished_at: str = ""
-    seconds: float = 0.0
+    exit_code: int | None = None
+    listed: int | None = None
+    finished_at: str | None = None
+    seconds: float | None = None
     windows_unproven: tuple[str, ...] = ()
     error: str | None = None
 
@@ -62,34 +66,41 @@ def read_status(settings: Settings) -> Status:
     """Read the status of the archive that the settings name. Raises MarkError, StorageError, LedgerError."""
     local = local_state(settings)
     mark = require_mark(local.archive)
-    with ExitStack() as stack:
-        running = False
-        try:
-            stack.enter_context(local.locked())
-            checkpoint = Checkpoint.caught_up(local.checkpoint, local.archive, mark.archive_id)
-        except LockedError:
-            running = True
-            checkpoint = Checkpoint(local.checkpoint, mark.archive_id)
-        stack.callback(checkpoint.close)
+    running, last_run = _newest_run(local)
+    with closing(Checkpoint.copied(local.checkpoint, local.archive, mark.archive_id)) as checkpoint:
         entries = list(checkpoint.unsettled())
         calls = checkpoint.count()
     return Status(
         archive=str(local.archive),
         calls=calls,
         running=running,
-        last_run=_last_run(local.archive),
+        last_run=last_run,
         pending=_open(entries, State.PENDING),
         failed=_open(entries, State.FAILED),
     )
 
 
-def _last_run(archive: Path) -> LastRun | None:
-    for run_id in reversed(ledger.run_ids(archive)):
-        path = archive / run_key(run_id, ACCOUNT)
+def _newest_run(local: LocalState) -> tuple[bool, LastRun | None]:
+    """Tell whether a run is going on, and what is known of the newest one.
+
+    The order matters: a run that was there before the lock was found free has ended, and has its account unless it was cut off.
+    """
+    begun, unbegun = ledger.run_ids(local.archive), ledger.unbegun_ids(local.archive)
+    running = local.is_locked()
+    newest = max(begun[-1:] + unbegun, default=None)
+    if newest is None:
+        return running, None
+    return running, _account(local.archive, newest) or LastRun(run=newest, verdict=GOING_ON if running else CUT_OFF)
+
+
+def _account(archive: Path, run_id: str) -> LastRun | None:
+    """Return what the account of a run tells; None when there is none."""
+    path = archive / run_key(run_id, ACCOUNT)
+    try:
         with disk.guarded("read", path):
-            if path.exists():
-                return msgspec.json.decode(path.read_bytes(), type=LastRun)
-    return None
+            return msgspec.json.decode(path.read_bytes(), type=LastRun) if path.exists() else None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return LastRun(run=run_id, verdict=f"its account cannot be read ({error}); `harvester verify` tells more")
 
 
 def _open(entries: list[Entry], state: State) -> list[Open]:

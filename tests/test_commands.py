@@ -44,14 +44,23 @@ async def test_a_run_of_init_without_its_share_writes_nothing(harvests: Harvests
 
 
 async def test_init_overwrites_nothing(harvests: Harvests) -> None:
-    """A settings file or an archive that is there already is refused, and stays as it is: exit 2."""
+    """A settings file that is there already is refused, and stays as it is: exit 2, and no archive is made."""
     (harvests.folder / "mine.toml").write_text("# mine")
     taken = await harvests.cli("init", "--write", "mine.toml")
-    await harvests.run()
-    again = await harvests.cli("init", "--write", "other.toml")
-    assert (taken.returncode, again.returncode) == (2, 2)
+    nowhere = await harvests.cli("init", "--write", "no/such/folder.toml")
+    assert (taken.returncode, nowhere.returncode) == (2, 2)
     assert (harvests.folder / "mine.toml").read_text() == "# mine"
-    assert not (harvests.folder / "other.toml").exists()
+    assert not harvests.archive.exists()
+
+
+async def test_init_takes_an_archive_that_is_there(harvests: Harvests) -> None:
+    """After a first run by hand, `init` keeps its archive and writes the settings file for the nights to come."""
+    await harvests.run()
+    mark = (harvests.archive / "harvester-archive.json").read_bytes()
+    made = await harvests.cli("init", "--write", "mine.toml")
+    done = await harvests.cli("run", "-q", "--config", "mine.toml", HARVESTER_ARCHIVE="")
+    assert (made.returncode, done.returncode) == (0, 0)
+    assert (harvests.archive / "harvester-archive.json").read_bytes() == mark
 
 
 async def test_init_checks_the_key(harvests: Harvests) -> None:
@@ -113,7 +122,7 @@ async def test_verify_names_the_damage(harvests: Harvests, damage: str) -> None:
     (finding,) = json.loads(done.stdout)["findings"]
     assert (intact.returncode, done.returncode) == (0, 8)
     assert (finding["kind"], finding["path"]) == (damage, key)
-    assert f"{damage}: '{key}'" in (await harvests.cli("verify")).stderr.decode()
+    assert f"{damage}: '{key}'" in (await harvests.cli("verify")).stdout.decode()
 
 
 async def test_config_tells_where_each_value_came_from(harvests: Harvests) -> None:
@@ -185,6 +194,7 @@ async def test_the_commands_of_the_readme_run(platform: Platform, harvests: Harv
         key.chmod(0o600)
         environment = harvests.environment | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         del environment["HARVESTER_ARCHIVE"]
+        environment["HARVESTER_STATE_FOLDER"] = str(harvests.folder / f"state-{len(script)}")
         async with await anyio.open_process(
             ["bash", "-euo", "pipefail", "-c", script], env=environment, cwd=harvests.folder
         ) as process:
@@ -214,3 +224,45 @@ async def test_the_shell_checks_of_the_format_work(harvests: Harvests, tampered:
         said.append(done.stdout.decode().strip())
     assert ("intact" in said[0], "unbroken" in said[1]) == (not tampered, not tampered)
     assert said[2] == ""
+
+
+@pytest.mark.parametrize("place", ["calls/report.json", "no/such/folder/report.json", "."])
+async def test_a_report_that_cannot_lie_there_is_refused_first(
+    platform: Platform, harvests: Harvests, place: str
+) -> None:
+    """A report inside the archive, in a folder that is not there, or that is a folder: exit 2 before the first request."""
+    done = await harvests.cli("run", "--report-json", place)
+    assert (done.returncode, len(platform.requests)) == (2, 0)
+    assert b"--report-json" in done.stderr
+
+
+async def test_a_report_goes_into_a_device_and_does_not_replace_it(harvests: Harvests) -> None:
+    """What is no regular file is written into, never replaced."""
+    done = await harvests.cli("run", "-q", "--report-json", "/dev/stdout")
+    assert (done.returncode, json.loads(done.stdout)["verdict"]) == (0, "complete")
+
+
+async def test_a_run_that_cannot_begin_leaves_its_report(harvests: Harvests) -> None:
+    """A night whose key is refused writes a report that says so, over the one of the night before, and a line in the log."""
+    await harvests.cli("run", "--report-json", "report.json")
+    done = await harvests.cli("run", "-q", "--report-json", "report.json", HARVESTER_API_KEY="revoked")
+    report = json.loads((harvests.folder / "report.json").read_bytes())
+    (log,) = harvests.state.glob("*/harvester.log")
+    assert (done.returncode, report["verdict"], report["exit_code"]) == (4, "incomplete", 4)
+    assert "refuses the API key" in report["error"]
+    assert "refuses the API key" in log.read_text()
+
+
+async def test_a_slip_in_a_variable_is_told(harvests: Harvests) -> None:
+    """A variable that begins like ours and means nothing is named."""
+    done = await harvests.cli("config", HARVESTER_PERPAGE="5")
+    assert b"HARVESTER_PERPAGE" in done.stderr
+
+
+async def test_a_closed_screen_is_no_reason_to_fail(harvests: Harvests) -> None:
+    """Without a standard error, as under some schedulers, the run does its job."""
+    line = " ".join([*command("run"), "2>&-"])
+    environment = {**harvests.environment, "PATH": os.environ["PATH"], "HOME": str(harvests.folder)}
+    done = await anyio.run_process(line, check=False, env=environment, cwd=harvests.folder)
+    assert done.returncode == 0
+    assert harvests.files()

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
 import pytest
 
 from harvester.demo.calls import CallBook
@@ -157,14 +158,18 @@ async def test_a_torn_ledger_line_is_cut_and_told(harvests: Harvests) -> None:
     assert not harvests.verify().findings
 
 
-async def test_only_one_run_at_a_time(platform: Platform, harvests: Harvests) -> None:
-    """A second run on the same archive ends with exit code 7 and one sentence, and leaves the first one alone."""
+@pytest.mark.parametrize("state", ["state", "elsewhere"])
+async def test_only_one_run_at_a_time(platform: Platform, harvests: Harvests, state: str) -> None:
+    """A second run on the archive, with whatever state folder: exit 7, one sentence, and the first is left alone."""
     platform.faults.add(Fault(where="recording", kind="hang", after=5))
     process = await harvests.start("run")
     await harvests.until(6)
-    second = await harvests.cli("run")
-    process.kill()
-    await process.aclose()
+    try:
+        with anyio.fail_after(20):
+            second = await harvests.cli("run", "--state-folder", str(harvests.folder / state))
+    finally:
+        process.kill()
+        await process.aclose()
     assert second.returncode == 7
     assert second.stderr.decode().count("\n") == 1
     assert "another run" in second.stderr.decode()

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,6 +71,21 @@ def test_a_message_is_one_harmless_line_in_the_file(tmp_path: Path) -> None:
     lines = (tmp_path / "state" / "log").read_text().splitlines()
     assert len(lines) == 1
     assert lines[0].endswith(f" WARNING harvester.tests: odd: {ESCAPED}")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_no_way_out_shows_a_phone_number(as_json: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Links bear the caller's number: neither the screen nor the file has it, not in a traceback either."""
+    set_up(as_json=as_json)
+    logs.keep_in(tmp_path / "log")
+    try:
+        raise ValueError("https://r.example/%2B15550100123.mp3")
+    except ValueError:
+        log.exception("https://r.example/+4915112345678.mp3 answered 503")
+    for shown in (capsys.readouterr().err, (tmp_path / "log").read_text()):
+        assert "https://r.example/(number).mp3 answered 503" in shown
+        assert "ValueError: https://r.example/(number).mp3" in shown
+        assert not {"4915112345678", "15550100123"} & set(re.findall(r"\d{7,}", shown))
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -115,10 +115,30 @@ def test_a_terminal_gets_a_bar_that_goes_away(terminal: Terminal) -> None:
 
 
 def test_a_wait_for_the_platform_is_told(terminal: Terminal) -> None:
-    """When nothing moves because the budget is used up, the bar says so and for how long."""
-    with Progress(shown=True, stream=terminal.stream) as progress:
+    """When nothing moves because the budget is used up, the bar says so, and counts down at every beat."""
+    clock = Clock()
+    with Progress(shown=True, stream=terminal.stream, clock=clock) as progress:
         progress.waiting(42.4)
+        progress.beat()
         assert "waiting 42 s for the API's limit" in terminal.shown()
+        clock.now += 10
+        progress.beat()
+        assert "waiting 32 s for the API's limit" in terminal.shown()
+
+
+def test_a_run_without_a_terminal_has_a_line_a_minute() -> None:
+    """A beat a second makes one line a minute, and none in the first minute; a wait for the budget is told in it."""
+    stream, clock = io.StringIO(), Clock()
+    with Progress(shown=True, stream=stream, clock=clock) as progress:
+        progress.expect(100)
+        for _ in range(150):
+            progress.beat()
+            clock.now += 1
+        assert len(stream.getvalue().splitlines()) == 2
+        progress.waiting(600)
+        clock.now += 60
+        progress.beat()
+    assert "waiting 540 s for the API's limit" in stream.getvalue().splitlines()[2]
 
 
 def test_a_line_does_not_tear_the_bar(terminal: Terminal) -> None:
@@ -142,3 +162,53 @@ def test_nothing_is_shown_when_not_asked_for(terminal: Terminal) -> None:
         progress.say("stopping")
     assert terminal.shown() == "stopping\r\n"
     assert log_of([SAVED], [SAVED], shown=False) == []
+
+
+class Left(io.StringIO):
+    """A stream whose reader goes away after so many characters."""
+
+    def __init__(self, error: Exception, room: int, *, terminal: bool) -> None:
+        super().__init__()
+        self._error = error
+        self._room = room
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        """Tell what it claims to be."""
+        return self._terminal
+
+    def write(self, text: str) -> int:
+        """Take text while there is room."""
+        self._room -= len(text)
+        if self._room < 0:
+            raise self._error
+        return super().write(text)
+
+
+@pytest.mark.parametrize("room", [0, 150, 400])
+@pytest.mark.parametrize("on_terminal", [False, True])
+@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(5, "Input/output error"), ValueError("closed file")])
+def test_a_reader_who_goes_away_does_not_end_the_run(error: Exception, on_terminal: bool, room: int) -> None:
+    """Whenever writing fails, at the bar, at the line of a minute or in between: the run goes on in silence."""
+    stream, clock = Left(error, room, terminal=on_terminal), Clock()
+    with Progress(shown=True, stream=stream, clock=clock) as progress:
+        for _ in range(9):
+            clock.now += LINE_EVERY_SECONDS
+            progress.expect(1)
+            progress.counted(SAVED)
+            progress.waiting(1)
+            progress.tick()
+            progress.say("still here")
+        before = stream.getvalue()
+        progress.say("x")
+    assert stream.getvalue() == before
+
+
+def test_a_stream_that_is_closed_already_does_not_end_the_run() -> None:
+    """Whoever closed stderr wants to see nothing."""
+    stream = io.StringIO()
+    stream.close()
+    with Progress(shown=True, stream=stream) as progress:
+        progress.counted(SAVED)
+        progress.tick()
+        progress.say("anyone there?")

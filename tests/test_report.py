@@ -154,7 +154,7 @@ def test_the_screen_shows_the_sums_and_the_cost() -> None:
     assert lines[1].split() == [str(state) for state in State]
     assert lines[2].split() == ["recordings", "1", "0", "0", "1", "0", "0"]
     assert lines[3].split() == ["transcripts", "2", "0", "0", "0", "0", "0"]
-    assert {"warning: odd", "pending: not there yet; the next run asks again"} <= set(lines)
+    assert {"warning: odd", "pending: not there yet, or not fetched yet; the next run asks again"} <= set(lines)
     assert any(line.startswith("mended: the run r0 ") for line in lines)
     assert lines[-2] == "2.0 kB written in 2 min 05 s, 1,200 API requests, 3 of them throttled"
 

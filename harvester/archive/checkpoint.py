@@ -4,7 +4,7 @@ In:   ledger lines.  Out: the `Entry` of a call.
 
 It holds nothing that is nowhere else: how far into the ledger it has read, and what the lines up to there say of each call.
 On start it reads the rest. Lost, stale, of another archive or damaged, it is thrown away and rebuilt. It lies on local
-disk, because SQLite does not survive network shares.
+disk, because SQLite does not survive network shares. Who only asks gets a copy in memory, and disturbs no run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import hashlib
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -27,24 +27,32 @@ from harvester.model import Entry, State
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS entry (id TEXT PRIMARY KEY, digest TEXT NOT NULL, place TEXT NOT NULL, version INTEGER NOT NULL,
-  recording TEXT NOT NULL, transcript TEXT NOT NULL, link TEXT, reason TEXT) WITHOUT ROWID;
+  recording TEXT NOT NULL, transcript TEXT NOT NULL, offered INTEGER NOT NULL, link TEXT, reason TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS unsettled ON entry (recording) WHERE recording IN ('pending', 'failed');
 """
-COLUMNS = "id, digest, place, version, recording, transcript, link, reason"
+COLUMNS = "id, digest, place, version, recording, transcript, offered, link, reason"
 LINES_PER_TRANSACTION = 10_000
+
+CHECKED_BYTES = 256 * 1024 * 1024
+"""Up to this size, about a million calls, every page is looked at when the checkpoint is opened: 0.2 s, or what a slow disk takes
+to read it. Beyond, that would cost every run seconds, and whoever meets the damage gets a StorageError."""
+
+MEMORY = Path(":memory:")
+"""The path of a checkpoint that lies in memory and is gone when it is closed."""
 
 
 class Checkpoint:
-    """An open checkpoint. `caught_up` opens one that knows the whole ledger."""
+    """An open checkpoint. `caught_up` opens one that knows the whole ledger, `copied` one for who only asks."""
 
-    def __init__(self, path: Path, archive_id: str) -> None:
-        self._path = path
+    def __init__(self, path: Path, archive_id: str, *, copy_of: Path | None = None) -> None:
+        """Open the file at `path`. One in MEMORY begins as what the file `copy_of` holds, where one is named."""
+        self._path = copy_of or path  # as messages name it
         self._archive_id = archive_id
-        self._open()
+        self._open(path, copy_of)
 
     @classmethod
     def caught_up(cls, path: Path, archive: Path, archive_id: str) -> Self:
@@ -54,15 +62,28 @@ class Checkpoint:
         """
         try:
             return cls._read_to_the_end(path, archive, archive_id)
-        except (OSError, sqlite3.DatabaseError, _StaleError, LedgerError, UnicodeDecodeError, ValueError) as error:
+        except UNFIT as error:
             log.warning("the checkpoint %s does not fit the archive (%s); rebuilding it from the ledgers", path, error)
         _remove(path)
         with _storage(path):
             return cls._read_to_the_end(path, archive, archive_id)
 
     @classmethod
-    def _read_to_the_end(cls, path: Path, archive: Path, archive_id: str) -> Self:
-        checkpoint = cls(path, archive_id)
+    def copied(cls, path: Path, archive: Path, archive_id: str) -> Self:
+        """Return one in memory that knows the ledger as far as it is written; the file at `path` is never written.
+
+        No lock is needed for it, and a run that is going on does not notice. Raises LedgerError, StorageError.
+        """
+        try:
+            return cls._read_to_the_end(MEMORY, archive, archive_id, copy_of=path)
+        except UNFIT as error:
+            log.info("the checkpoint %s is of no use (%s); reading the ledgers instead", path, error)
+        with _storage(MEMORY):
+            return cls._read_to_the_end(MEMORY, archive, archive_id)
+
+    @classmethod
+    def _read_to_the_end(cls, path: Path, archive: Path, archive_id: str, copy_of: Path | None = None) -> Self:
+        checkpoint = cls(path, archive_id, copy_of=copy_of)
         try:
             checkpoint._read_on(archive)
         except BaseException:
@@ -106,13 +127,18 @@ class Checkpoint:
         """Close the file."""
         self._db.close()
 
-    def _open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+    def _open(self, path: Path, copy_of: Path | None) -> None:
+        if path != MEMORY:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
+            if copy_of:
+                with closing(sqlite3.connect(f"{copy_of.absolute().as_uri()}?mode=ro", uri=True)) as source:
+                    source.backup(self._db)
             self._db.execute("PRAGMA journal_mode = WAL")
             # WAL with NORMAL survives a power cut whole, if perhaps a little behind; the ledger has the rest.
             self._db.execute("PRAGMA synchronous = NORMAL")
+            self._check_pages()
             self._db.executescript(SCHEMA)
             about = f"{FORMAT} {self._archive_id}"
             if self._about("archive") not in (None, about):
@@ -121,6 +147,16 @@ class Checkpoint:
         except BaseException:
             self._db.close()
             raise
+
+    def _check_pages(self) -> None:
+        """Find damage now, while it can be mended, and not in the middle of the run that meets it."""
+        (size_bytes,) = self._db.execute(
+            "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        ).fetchone()
+        if size_bytes <= CHECKED_BYTES:
+            (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise _StaleError(f"it is damaged: {' '.join(found.split())}")
 
     def _about(self, name: str) -> str | None:
         row = self._db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
@@ -147,8 +183,8 @@ class Checkpoint:
         self._db.execute("BEGIN")
         try:
             self._db.executemany(
-                "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [(e.id, e.digest, e.place, e.version, e.recording, e.transcript, e.link, e.reason) for e in entries],
+                "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                map(_row, entries),
             )
             text = msgspec.json.encode(position).decode()
             self._db.execute("INSERT OR REPLACE INTO about VALUES ('position', ?)", (text,))
@@ -160,7 +196,13 @@ class Checkpoint:
 
 
 class _StaleError(LedgerError):
-    """The checkpoint belongs to something else than this ledger."""
+    """The checkpoint is damaged, or belongs to something else than this ledger."""
+
+
+UNFIT = (OSError, sqlite3.Error, LedgerError, ValueError)
+"""What a checkpoint raises that is lost, noise, damaged or stale. A LedgerError may be the ledger's own, and then comes again."""
+
+Row = tuple[str, str, str, int, str, str, int, str | None, str | None]
 
 
 def entry_of(line: Line) -> Entry | None:
@@ -174,13 +216,18 @@ def entry_of(line: Line) -> Entry | None:
         version=line.version or 0,
         recording=line.recording.state,
         transcript=line.transcript.state,
+        offered=line.recording.offered,
         link=line.recording.link,
         reason=line.reason,
     )
 
 
-def _entry(row: tuple[str, str, str, int, str, str, str | None, str | None]) -> Entry:
-    call_id, digest, place, version, recording, transcript, link, reason = row
+def _row(e: Entry) -> Row:
+    return e.id, e.digest, e.place, e.version, e.recording, e.transcript, e.offered, e.link, e.reason
+
+
+def _entry(row: Row) -> Entry:
+    call_id, digest, place, version, recording, transcript, offered, link, reason = row
     return Entry(
         id=call_id,
         digest=digest,
@@ -188,6 +235,7 @@ def _entry(row: tuple[str, str, str, int, str, str, str | None, str | None]) -> 
         version=version,
         recording=State(recording),
         transcript=State(transcript),
+        offered=bool(offered),
         link=link,
         reason=reason,
     )

@@ -2,7 +2,7 @@
 
 In:   paths and bytes.  Out: durable files, or a StorageError that names the path and what to do.
 
-What only POSIX has (fsync of a folder) stands here alone, with the plain way beside it for other systems. An fsync that
+What only POSIX has (fsync and lock of a folder) stands here alone, with the plain way beside it for other systems. An fsync that
 fails is never tried again on the same file: the kernel may have dropped the dirty pages and would report success
 (fsyncgate, 2018).
 """
@@ -13,11 +13,16 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harvester.errors import StorageError
+
+if sys.platform != "win32":
+    import fcntl
 
 ADVICE = {
     errno.ENOSPC: "the disk is full; make room and run again: what is saved stays",
@@ -29,6 +34,9 @@ ADVICE = {
     errno.ESTALE: "the share was taken away; mount it again and run again",
     errno.EFBIG: "the file is too large for this file system, or for the limit of this process (ulimit -f)",
 }
+UNLOCKABLE = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL, errno.ENOSYS})
+"""What file systems that know no such lock answer."""
+
 READ_BLOCK_BYTES = 1024 * 1024
 
 
@@ -44,15 +52,12 @@ def guarded(doing: str, path: Path) -> Iterator[None]:
 
 def write_durable(path: Path, data: bytes) -> None:
     """Create a file that must not exist yet, write `data`, and fsync it."""
-    with guarded("write", path):
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(file, view) :]
-            os.fsync(file)
-        finally:
-            os.close(file)
+    _write(path, os.O_CREAT | os.O_EXCL, data)
+
+
+def overwrite_durable(path: Path, data: bytes) -> None:
+    """Write `data` over what a file holds, and fsync it, for one fsync in all. A crash meanwhile may leave anything in it."""
+    _write(path, os.O_TRUNC, data)
 
 
 def replace_durable(path: Path, data: bytes) -> None:
@@ -64,6 +69,14 @@ def replace_durable(path: Path, data: bytes) -> None:
     with guarded("rename to", path):
         part.replace(path)
     sync_folder(path.parent)
+
+
+def give_name(part: Path, target: Path) -> None:
+    """Give a durable file its final name. What lies under that name is never written over: it is a StorageError."""
+    if exists(target):
+        raise StorageError(f"{target} appeared meanwhile: another harvester writes into this archive")
+    with guarded("rename to", target):
+        part.rename(target)
 
 
 def sync_folder(folder: Path) -> None:
@@ -91,13 +104,52 @@ def make_folders(root: Path, key: str) -> None:
     """Create the folder `key` below `root` and durable entries for each that is new. `root` itself must exist."""
     missing = []
     folder = root / key
-    while folder != root and not folder.is_dir():
+    while folder != root and not exists(folder):
         missing.append(folder)
         folder = folder.parent
     for new in reversed(missing):
         with guarded("create the folder", new), suppress(FileExistsError):
             new.mkdir()
         sync_folder(new.parent)
+
+
+def exists(path: Path) -> bool:
+    """Whether anything lies under a name, be it a dangling link. What cannot be told is a StorageError, never a no."""
+    return _look_at(path) is not None
+
+
+def file_bytes(path: Path) -> int | None:
+    """Return the size in bytes of a file; None where there is none, or a link or folder instead."""
+    found = _look_at(path)
+    return found.st_size if found and stat.S_ISREG(found.st_mode) else None
+
+
+def names(folder: Path) -> list[str]:
+    """Return the names in a folder, in no order; none where there is no folder."""
+    with guarded("read", folder):
+        try:
+            return [path.name for path in folder.iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[bool]:
+    """Hold the kernel's lock on a folder for the block; give False when another process holds it.
+
+    Where the file system or the system knows no such lock, it is as if it were held.
+    """
+    if sys.platform == "win32":
+        yield True
+        return
+    with guarded("lock", folder):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with guarded("lock", folder):
+            held = _lock(handle)
+        yield held
+    finally:
+        os.close(handle)
 
 
 def sha256_of(path: Path) -> tuple[str, int]:
@@ -123,3 +175,34 @@ def remove_tree(folder: Path) -> None:
     """Remove a folder of ours that holds nothing settled, and all in it."""
     with guarded("remove", folder), suppress(FileNotFoundError):
         shutil.rmtree(folder)
+
+
+def _write(path: Path, flags: int, data: bytes) -> None:
+    with guarded("write", path):
+        file = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | flags, 0o666)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(file, view) :]
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def _look_at(path: Path) -> os.stat_result | None:
+    with guarded("look at", path):
+        try:
+            return path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+
+def _lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in UNLOCKABLE:
+            raise
+    return True

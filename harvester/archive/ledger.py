@@ -35,6 +35,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     """How the recording or the transcript of a call ended, as a line tells it; unknown members are left out."""
 
     state: State
+    offered: bool = False
     link: str | None = None
 
 
@@ -217,7 +218,11 @@ class Ledger:
 
 def encode(event: Event) -> bytes:
     """Write an event as a line: ASCII, so that it is the same text under every encoding, and one newline at its end."""
-    return json.dumps(event, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+    text = json.dumps(event, ensure_ascii=True, separators=(",", ":"))
+    if "\\ud" in text:  # perhaps half a surrogate pair, from odd bytes outside: a line that no strict reader would take
+        clean = json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", "replace")
+        text = json.dumps(json.loads(clean), ensure_ascii=True, separators=(",", ":"))
+    return text.encode() + b"\n"
 
 
 def now_text() -> str:

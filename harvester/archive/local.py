@@ -1,4 +1,4 @@
-"""The local state of an archive: lock, checkpoint, log, and the memory that an archive was here.
+"""The local state of an archive: lock, checkpoint, log, and the memory that an archive was here, and whose.
 
 In:   the archive's path.  Out: a folder on local disk that belongs to it.
 
@@ -25,6 +25,7 @@ from harvester.errors import LockedError, MarkError
 class _Known(msgspec.Struct, frozen=True, kw_only=True):
     archive: str
     archive_id: str
+    account: str | None = None  # the first that a run has learnt, where the mark tells none
 
 
 class LocalState:
@@ -37,6 +38,7 @@ class LocalState:
         self.folder = state_folder / f"{name}-{hashlib.sha256(str(archive.resolve()).encode()).hexdigest()[:12]}"
         self.checkpoint = checkpoint or self.folder / "checkpoint.db"
         self.log = self.folder / "harvester.log"
+        self._lock = self.folder / "lock"
         self._known = self.folder / "archive.json"
 
     @contextmanager
@@ -44,7 +46,7 @@ class LocalState:
         """Hold the archive's lock. A lock left behind by a dead process is none. Raises LockedError."""
         with disk.guarded("create the folder", self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.folder / "lock", timeout=0)
+        lock = filelock.FileLock(self._lock, timeout=0)
         with disk.guarded("lock", self.folder):
             try:
                 lock.acquire()
@@ -57,9 +59,20 @@ class LocalState:
         finally:
             lock.release()
 
+    def is_locked(self) -> bool:
+        """Tell whether a run is going on. Waits for nothing, and makes no folder. Raises StorageError."""
+        if not disk.exists(self._lock):
+            return False
+        try:
+            with self.locked():
+                return False
+        except LockedError:
+            return True
+
     def expected_mark(self, *, must_exist: bool) -> Mark | None:
         """Return the archive's mark, or None where a new archive may be made.
 
+        An account that the mark does not tell is filled in from what an earlier run has learnt.
         Raises MarkError when an archive is expected here and it, or its mark, is missing or is another one.
         """
         mark, known = read_mark(self.archive), self._read_known()
@@ -76,16 +89,25 @@ class LocalState:
                 f"another archive lies at {self.archive} than the one this machine knows there; if that is meant, "
                 f"remove {self._known}"
             )
+        if mark and known and mark.account is None:
+            return msgspec.structs.replace(mark, account=known.account)
         return mark
 
-    def remember(self, mark: Mark) -> None:
-        """Note that the archive is expected here from now on."""
-        known = _Known(archive=str(self.archive), archive_id=mark.archive_id)
-        if self._read_known() != known:
+    def remember(self, mark: Mark, account: str | None = None) -> None:
+        """Note that the archive is expected here from now on, and whose it is: the mark's account, or the first one learnt."""
+        before = self._read_known()
+        learnt = before.account if before and before.archive_id == mark.archive_id else None
+        owner = mark.account or learnt or account
+        known = _Known(archive=str(self.archive), archive_id=mark.archive_id, account=owner)
+        if before != known:
             disk.replace_durable(self._known, msgspec.json.encode(known) + b"\n")
 
     def _read_known(self) -> _Known | None:
+        if not disk.exists(self._known):
+            return None
+        with disk.guarded("read", self._known):
+            data = self._known.read_bytes()
         try:
-            return msgspec.json.decode(self._known.read_bytes(), type=_Known)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return msgspec.json.decode(data, type=_Known)
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None

@@ -9,14 +9,17 @@ archive, or is told that it must exist, stops when the mark is not there; and a 
 from __future__ import annotations
 
 import datetime as dt
+import stat
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from harvester.archive import disk
 from harvester.archive.layout import MARK
-from harvester.errors import ConfigError, MarkError
+from harvester.errors import ConfigError, LockedError, MarkError
 
 FORMAT = 1
 
@@ -41,11 +44,13 @@ def read_mark(folder: Path) -> Mark | None:
     """
     path = folder / MARK
     with disk.guarded("read", folder):
-        if not folder.exists():
+        try:
+            mode = folder.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        if not folder.is_dir():
+        if not stat.S_ISDIR(mode):
             raise MarkError(f"{folder} is not a folder; name a folder for the archive")
-        if path.exists():
+        if disk.exists(path):
             return _decode(path)
         others = sorted(entry.name for entry in folder.iterdir() if entry.name not in NOT_CONTENT | {f"{MARK}.part"})
     if others:
@@ -79,6 +84,22 @@ def write_mark(folder: Path, platform: str, account: str | None) -> Mark:
         folder.mkdir(parents=True, exist_ok=True)
     disk.replace_durable(folder / MARK, msgspec.json.format(msgspec.json.encode(mark), indent=2) + b"\n")
     return mark
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Hold the archive for a run, also against runs of this machine whose local state is another. Raises LockedError.
+
+    The folder is locked and not the mark in it: on an SMB share Linux turns the lock on a file into one that keeps its readers
+    out (flock(2), since 5.5), and NFS gives none without the right to write. That on a folder stays in the kernel.
+    """
+    with disk.locked(folder) as held:
+        if not held:
+            raise LockedError(
+                f"another run, with another state folder, is at work on the archive {folder}; "
+                "wait for it to end, or stop it first"
+            )
+        yield
 
 
 def check_owner(mark: Mark, platform: str, account: str | None) -> None:

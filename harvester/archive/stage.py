@@ -29,6 +29,17 @@ SUFFIXES = ("json", "txt", *Container)
 """Of all files that one version of a call may have."""
 
 
+LONGEST_WORD = 100
+"""Of a status or a date, in characters: the platform may send anything, and a ledger line should stay a line."""
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a recording that was to be fetched is not there: FAILED, or GONE when it will never be."""
+
+    state: State
+    reason: str
+
+
 class Received(msgspec.Struct, frozen=True, kw_only=True):
     """A recording that came in and was accepted."""
 
@@ -72,11 +83,11 @@ class Stager:
         entry: Entry | None,
         needs: Needs,
         received: Received | None = None,
-        failure: str | None = None,
+        failure: Failure | None = None,
     ) -> Draft:
         """Write the call's new files, durably, and say what the ledger is to say of them.
 
-        `failure` is why a recording that was to be fetched is not in `received`. Raises StorageError.
+        `failure` says why a recording that was to be fetched is not in `received`. Raises StorageError.
         """
         place = entry.place if entry else call_place(call, self._zone)
         version = (entry.version if entry else 0) + needs.new_version
@@ -87,8 +98,9 @@ class Stager:
         staged += [
             Staged(file=_file(versioned(place, version, suffix), file), part=part) for suffix, file, part in loose
         ]
-        recording = State.SAVED if received else State.FAILED if failure else needs.recording
-        reason = masked(failure or needs.reason or "", call.phone_numbers) or None
+        recording = State.SAVED if received else failure.state if failure else needs.recording
+        reason = failure.reason if failure else needs.reason
+        reason = masked(reason, call.phone_numbers) if reason else None
         outcome = Outcome(
             id=call.id,
             recording=recording,
@@ -104,7 +116,8 @@ class Stager:
             version=version,
             recording=State.SAVED if held else recording,
             transcript=State.SAVED if call.transcript is not None else needs.transcript,
-            link=(call.link if received else entry.link if entry else None) if held else None,
+            offered=call.recording_url is not None or (entry is not None and entry.offered),
+            link=call.link if received else entry.link if entry else None,
             reason=reason or call.flaw,
         )
         event = _event(call, entry, new_entry, outcome, received, [each.file for each in staged])
@@ -138,7 +151,7 @@ class Stager:
         for new in tuple(loose):
             suffix, file, part = new
             key = versioned(place, version, suffix)
-            if not (self._archive / key).exists():
+            if not disk.exists(self._archive / key):
                 continue
             found = self._found(key)
             if found.sha256 == file.sha256:
@@ -151,7 +164,7 @@ class Stager:
                 staged.append(Staged(file=found, part=None))
         if whole and len(staged) > before:
             others = (versioned(place, version, suffix) for suffix in SUFFIXES if suffix not in ours)
-            staged += [Staged(file=self._found(key), part=None) for key in others if (self._archive / key).exists()]
+            staged += [Staged(file=self._found(key), part=None) for key in others if disk.exists(self._archive / key)]
         return clash
 
     def _found(self, key: str) -> File:
@@ -178,13 +191,14 @@ def _event(
     call: Call, before: Entry | None, entry: Entry, outcome: Outcome, received: Received | None, files: list[File]
 ) -> Event:
     """Say in one ledger line what happened to a call: no phone number, no name, no text, no query string."""
-    recording: Event = {"state": entry.recording, "link": entry.link}
+    recording: Event = {"state": entry.recording, "offered": entry.offered, "link": entry.link}
     if received:
         transfer = received.transfer
         recording |= {
             "proof": received.judge.proof,
             "status": transfer.status,
-            "headers": transfer.headers,
+            "from": masked(transfer.link, call.phone_numbers),
+            "headers": {name: masked(value, call.phone_numbers) for name, value in transfer.headers.items()},
             "redirect_hosts": transfer.redirect_hosts,
             "attempts": transfer.attempts,
             "started_at": transfer.started_at.isoformat(timespec="milliseconds"),
@@ -197,8 +211,8 @@ def _event(
         "digest": call.digest,
         "place": entry.place,
         "version": entry.version,
-        "status": call.status,
-        "created_at": call.created_at,
+        "status": call.status and call.status[:LONGEST_WORD],
+        "created_at": call.created_at and call.created_at[:LONGEST_WORD],
         "recording": recording,
         "transcript": {"state": entry.transcript},
         "files": [msgspec.structs.asdict(file) for file in files],

@@ -3,14 +3,16 @@
 In:   drafts.  Out: files under their final names, then ledger lines, then the checkpoint: in this order, always.
 
 Drafts are committed in groups by one thread: their files are durable already, so a group costs its renames, one fsync for each
-folder, one for the ledger, and one transaction. What the ledger calls saved therefore survives a power cut.
+folder, two for group and ledger, and one transaction. What the ledger calls saved therefore survives a power cut. Before the
+renames the group's files are written down beside the parts: the next run finds those that a crash left without a line.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -22,7 +24,10 @@ from harvester.archive.ledger import Event, Ledger
 from harvester.archive.manifest import write_manifest
 from harvester.archive.stage import Draft
 from harvester.errors import StorageError
-from harvester.model import Entry, Outcome, State
+from harvester.model import Entry, File, Outcome, State
+
+GROUP = f"{PARTS}/group.json"
+"""What the run is about to name, or to adopt: a list of `File`. Once the ledger has a line for each, it says nothing more."""
 
 SMALL_DISK_SHARE = 0.01
 DEFAULT_MIN_FREE_BYTES = 1024**3
@@ -47,7 +52,6 @@ class Archive:
         """
         self.check_room()
         mended = self._mend()
-        disk.make_folders(self.root, f"{RUNS}/{self.run_id}/{PARTS}")
         self._ledger = Ledger(self.root / run_key(self.run_id, LEDGER), self._checkpoint.position)
         lines: list[Event] = [{"event": "run-started", "run": self.run_id, **about}]
         self._append([*lines, *({"event": "recovered", **each} for each in mended)])
@@ -55,17 +59,20 @@ class Archive:
 
     def commit(self, drafts: Sequence[Draft]) -> list[Outcome]:
         """Settle a group of calls. When it returns, their outcomes survive a power cut. Raises StorageError."""
+        self._opened()
         self.check_room()
-        staged = [each for draft in drafts for each in draft.staged if each.part]
+        staged = [each for draft in drafts for each in draft.staged]
+        parts = [(each.part, each.file) for each in staged if each.part]
         folders = {each.file.path.rpartition("/")[0] for each in staged}
         for folder in folders:
             disk.make_folders(self.root, folder)
-        for each in staged:
-            target = self.root / each.file.path
-            with disk.guarded("rename to", target):
-                each.part.rename(target)  # type: ignore[union-attr]
-        for folder in folders:
-            disk.sync_folder(self.root / folder)
+        if parts:
+            disk.overwrite_durable(self.root / run_key(self.run_id, GROUP), _encoded(file for _, file in parts))
+        with self._ended_by_failure():
+            for part, file in parts:
+                disk.give_name(part, self.root / file.path)
+            for folder in folders:
+                disk.sync_folder(self.root / folder)
         self._append([draft.event for draft in drafts], [draft.entry for draft in drafts])
         return [draft.outcome for draft in drafts]
 
@@ -98,38 +105,87 @@ class Archive:
             )
 
     def _append(self, events: list[Event], entries: Sequence[Entry] = ()) -> None:
+        opened = self._opened()
+        with self._ended_by_failure():
+            opened.append(events)
+            self._checkpoint.learn(entries, opened.position)
+
+    def _opened(self) -> Ledger:
         if self._ledger is None:
-            raise StorageError(f"the run {self.run_id} is closed")
-        self._ledger.append(events)
-        self._checkpoint.learn(entries, self._ledger.position)
+            raise StorageError(f"the run {self.run_id} is closed, or an error of the storage has ended it")
+        return self._ledger
+
+    @contextmanager
+    def _ended_by_failure(self) -> Iterator[None]:
+        """Write nothing behind a failure in the block: it leaves names without a line, or half a line. The next run mends it."""
+        try:
+            yield
+        except StorageError:
+            self.abandon()
+            raise
 
     def _mend(self) -> list[Event]:
-        """Close every run that could not close itself: cut its torn line, sweep its parts, write account and manifest.
+        """Make this run's folder, and close every run that could not close itself; return what the ledger is to say of each.
+
+        What those have named without a line becomes this run's group before theirs go: a crash here loses sight of no file.
+        """
+        unbegun = ledger.unbegun_ids(self.root)
+        begun = [run_id for run_id in ledger.run_ids(self.root) if not self._has(run_id, MANIFEST)]
+        orphans = {run_id: list(self._orphans(run_id)) for run_id in (*unbegun, *begun)}
+        disk.make_folders(self.root, run_key(self.run_id, PARTS))
+        group = self.root / run_key(self.run_id, GROUP)
+        disk.write_durable(group, _encoded(file for files in orphans.values() for file in files))
+        disk.sync_folder(group.parent)
+        torn_bytes = {run_id: self._sweep_unbegun(run_id) for run_id in unbegun}
+        torn_bytes |= {run_id: self._close_cut_off(run_id) for run_id in begun}
+        return [
+            {"run": run_id, "torn_bytes": torn_bytes[run_id], "files": [msgspec.structs.asdict(file) for file in files]}
+            for run_id, files in orphans.items()
+        ]
+
+    def _orphans(self, run_id: str) -> Iterator[File]:
+        """Yield the files, durable now, that a run had named when it was cut off, and that no line of it tells of."""
+        if not self._has(run_id, GROUP):
+            return
+        path = self.root / run_key(run_id, GROUP)
+        with disk.guarded("read", path):
+            data = path.read_bytes()
+        try:
+            named = {file.path: file for file in msgspec.json.decode(data, type=list[File])}
+        except (msgspec.DecodeError, UnicodeDecodeError):  # torn: nothing had been named yet
+            return
+        for line in ledger.whole_lines(self.root, run_id) if self._has(run_id, LEDGER) else ():
+            for file in line.files:
+                named.pop(file.path, None)
+        for key, file in named.items():
+            path = self.root / key
+            if disk.file_bytes(path) == file.bytes and disk.sha256_of(path)[0] == file.sha256:
+                disk.sync_folder(path.parent)
+                yield msgspec.structs.replace(file, role="adopted")
+
+    def _close_cut_off(self, run_id: str) -> int:
+        """Cut a run's torn line, sweep its parts, write account and manifest. Return the bytes cut off.
 
         An account that lies there already is the run's own: the crash came between it and the manifest.
         """
-        mended = [
-            {"run": run_id, "torn_bytes": self._sweep_unbegun(run_id)} for run_id in ledger.unbegun_ids(self.root)
-        ]
-        for run_id in ledger.run_ids(self.root):
-            if (self.root / run_key(run_id, MANIFEST)).exists():
-                continue
-            torn = ledger.cut_torn(self.root, run_id)
-            account = None
-            if not (self.root / run_key(run_id, ACCOUNT)).exists():
-                sums = {"run": run_id, "verdict": "interrupted", **_sums_of(self.root, run_id)}
-                account = msgspec.json.format(msgspec.json.encode(sums), indent=2) + b"\n"
-            _finish_run(self.root, run_id, account)
-            mended.append({"run": run_id, "torn_bytes": torn})
-        return mended
+        torn = ledger.cut_torn(self.root, run_id)
+        account = None
+        if not self._has(run_id, ACCOUNT):
+            sums = {"run": run_id, "verdict": "interrupted", **_sums_of(self.root, run_id)}
+            account = msgspec.json.format(msgspec.json.encode(sums), indent=2) + b"\n"
+        _finish_run(self.root, run_id, account)
+        return torn
 
     def _sweep_unbegun(self, run_id: str) -> int:
         """Remove the folder of a run without a whole line; its torn one would break the chain for who reads it by `cat`."""
         path = self.root / run_key(run_id, LEDGER)
-        torn = ledger.torn_bytes(self.root, run_id) if path.exists() else 0
+        torn = ledger.torn_bytes(self.root, run_id) if disk.exists(path) else 0
         disk.remove_tree(path.parent)
         disk.sync_folder(path.parent.parent)
         return torn
+
+    def _has(self, run_id: str, name: str) -> bool:
+        return disk.exists(self.root / run_key(run_id, name))
 
 
 def new_run_id(root: Path, now: dt.datetime) -> str:
@@ -138,13 +194,16 @@ def new_run_id(root: Path, now: dt.datetime) -> str:
     It sorts behind every run that lies in the archive, so that `cat runs/*/ledger.jsonl` is the chain. Where the clock was
     set back, or the second is the same, it bears the second after the newest run's; the ledger's lines tell the time as it was.
     """
-    with disk.guarded("read", root / RUNS):
-        newest = max((path.name for path in (root / RUNS).glob("*") if RUN_ID.fullmatch(path.name)), default="")
+    newest = max((name for name in disk.names(root / RUNS) if RUN_ID.fullmatch(name)), default="")
     stamp = now.astimezone(dt.UTC).strftime(RUN_STAMP)
     if newest and newest[: len(stamp)] >= stamp:
         after = dt.datetime.strptime(newest[: len(stamp)], RUN_STAMP) + dt.timedelta(seconds=1)
         stamp = after.strftime(RUN_STAMP)
     return f"{stamp}-{secrets.token_hex(4)}"
+
+
+def _encoded(files: Iterable[File]) -> bytes:
+    return msgspec.json.encode(list(files)) + b"\n"
 
 
 def _finish_run(root: Path, run_id: str, account: bytes | None) -> None:

@@ -15,7 +15,7 @@ from contextlib import aclosing
 import msgspec
 
 from harvester.errors import PlatformError
-from harvester.model import Call, Page, Query, Window, WindowResult
+from harvester.model import LIFE, Call, Page, Query, Window, WindowResult
 from harvester.platform.survey import Survey
 from harvester.platform.walk import Emit, Walker
 
@@ -60,7 +60,7 @@ class Listing:
 
         Raises AuthError, ConfigError for a refused filter, PlatformError when a window cannot even be begun.
         """
-        for status in query.status or (None,):
+        for status in sorted(query.status, key=_life) or (None,):
             if not self._stopped:
                 await self._list_one(Survey(self._page, self._count, self._day_of, query, status, today))
 
@@ -98,6 +98,11 @@ class Listing:
 
     def _day_of(self, row: bytes) -> dt.date | None:
         return self._read_call(row).created_on
+
+
+def _life(status: str) -> int:
+    """Order statuses as calls pass through them: one that moves on meanwhile is met again, and never between two."""
+    return LIFE.index(status) if status in LIFE else len(LIFE)
 
 
 def _unread(window: Window, error: PlatformError) -> WindowResult:

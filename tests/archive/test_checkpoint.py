@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harvester.archive.checkpoint import Checkpoint
+from harvester.archive.checkpoint import MEMORY, Checkpoint
 from harvester.archive.layout import LEDGER, run_key
-from harvester.archive.ledger import Position
+from harvester.archive.ledger import Ledger, Position
+from harvester.archive.store import new_run_id
 from harvester.errors import LedgerError, StorageError
 from harvester.model import Entry, State
-from tests.archive.sites import Site, call, flip_bit
+from tests.archive.sites import NOON, Site, call, flip_bit
 
 
 def entries(checkpoint: Checkpoint) -> dict[str, Entry]:
@@ -66,6 +67,13 @@ def test_what_is_unsettled_can_be_asked_for(filled: Site) -> None:
     with closing(filled.checkpoint()) as checkpoint:
         assert {entry.id for entry in checkpoint.unsettled()} == {"2", "3"}
         assert checkpoint.count() == 4
+
+
+def new_ledger(site: Site) -> Path:
+    """Return where a new run's ledger is to lie; its folder is there."""
+    path = site.root / run_key(new_run_id(site.root, NOON), LEDGER)
+    path.parent.mkdir(parents=True)
+    return path
 
 
 def delete(db: Path, root: Path) -> None:
@@ -126,21 +134,21 @@ def of_a_longer_ledger(db: Path, root: Path) -> None:
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        delete,
-        empty,
-        truncate,
-        noise,
-        noise_inside,
-        odd_position,
-        of_another,
-        another_table,
-        of_a_lost_run,
-        of_a_longer_ledger,
-    ],
-)
+DAMAGES = [
+    delete,
+    empty,
+    truncate,
+    noise,
+    noise_inside,
+    odd_position,
+    of_another,
+    another_table,
+    of_a_lost_run,
+    of_a_longer_ledger,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_checkpoint_that_does_not_fit_is_rebuilt(filled: Site, damage: Callable[[Path, Path], None]) -> None:
     """Lost, cut, noise, another archive's, or ahead of the ledger: afterwards it equals one made anew."""
     known(filled)
@@ -149,6 +157,55 @@ def test_a_checkpoint_that_does_not_fit_is_rebuilt(filled: Site, damage: Callabl
     with closing(Checkpoint.caught_up(filled.db.with_name("new.db"), filled.root, "new")) as anew:
         assert found == (entries(anew), anew.position.seq)
     assert "1" in found[0]
+
+
+@pytest.mark.parametrize("damage", [bytes(4096), b"\xa5" * 4096])
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.9])
+def test_a_damaged_page_in_the_middle_is_found_at_once(site: Site, damage: bytes, place: float) -> None:
+    """Damage that is not in the way of opening it has it rebuilt, too: every question is answered as before."""
+    states = [State.FAILED if number % 100 == 0 else State.SAVED for number in range(3000)]
+    side = {"state": State.SAVED}
+    writer = Ledger(new_ledger(site), Position())
+    writer.append(
+        [{"event": "saved", "id": str(i), "recording": {"state": s}, "transcript": side} for i, s in enumerate(states)]
+    )
+    writer.close()
+    site.checkpoint().close()
+    with site.db.open("r+b") as file:
+        file.seek(int(site.db.stat().st_size // 4096 * place) * 4096)
+        file.write(damage)
+    with closing(site.checkpoint()) as checkpoint:
+        found = checkpoint.find(map(str, range(3000)))
+        assert [found[str(i)].recording for i in range(3000)] == states
+        assert len(list(checkpoint.unsettled())) == 30
+        assert checkpoint.count() == 3000
+
+
+@pytest.mark.parametrize("damage", [None, *DAMAGES])
+def test_who_only_asks_writes_nothing(filled: Site, damage: Callable[[Path, Path], None] | None) -> None:
+    """A copy knows what a checkpoint made anew would, and leaves the file as it is: sound, damaged or missing."""
+    known(filled)
+    if damage:
+        damage(filled.db, filled.root)
+    before = filled.db.read_bytes() if filled.db.exists() else None
+    with closing(Checkpoint.copied(filled.db, filled.root, filled.mark.archive_id)) as copy:
+        found = entries(copy), copy.position.seq
+    assert (filled.db.read_bytes() if filled.db.exists() else None) == before
+    filled.db.unlink(missing_ok=True)
+    assert found == known(filled)
+
+
+async def test_who_asks_while_a_run_is_at_work_gets_what_is_settled(site: Site) -> None:
+    """A copy has what the run has committed, not the line that it is writing, and the run goes on unhindered."""
+    with site.run() as run:
+        await run.save(call(1))
+        with closing(Checkpoint.copied(site.db, site.root, site.mark.archive_id)) as copy:
+            await run.save(call(2))
+            assert entries(copy).keys() == {"1"}
+        with (site.root / run_key(run.id, LEDGER)).open("ab") as file:
+            file.write(b'{"seq":')
+        with closing(Checkpoint.copied(site.db, site.root, site.mark.archive_id)) as copy:
+            assert entries(copy).keys() == {"1", "2"}
 
 
 def test_another_ledger_of_the_same_length_is_noticed(filled: Site) -> None:
@@ -168,7 +225,9 @@ async def test_only_what_is_new_is_read(filled: Site) -> None:
     first = min((filled.root / "runs").iterdir())
     flip_bit(first / LEDGER, 200)  # only whoever reads this run again would see it
     await filled.saved(call(5))
-    assert known(filled)[0].keys() == {"1", "2", "3", "4", "5"}
+    with closing(Checkpoint.copied(filled.db, filled.root, filled.mark.archive_id)) as copy:
+        assert entries(copy) == known(filled)[0]
+        assert entries(copy).keys() == {"1", "2", "3", "4", "5"}
 
 
 async def test_it_is_never_ahead_of_the_ledger(site: Site) -> None:
@@ -216,6 +275,6 @@ def test_every_call_is_found_under_its_own_id(ids: set[str]) -> None:
         each: Entry(id=each, digest=each, place="p", version=1, recording=State.SAVED, transcript=State.ABSENT)
         for each in ids
     }
-    with closing(Checkpoint(Path(":memory:"), "x")) as checkpoint:
+    with closing(Checkpoint(MEMORY, "x")) as checkpoint:
         checkpoint.learn(learnt.values(), Position())
         assert checkpoint.find([*ids, "another id"]) == learnt

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,51 @@ def test_a_replaced_file_is_whole(tmp_path: Path) -> None:
     disk.replace_durable(path, b"one")
     disk.replace_durable(path, b"two")
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {"run.json": b"two"}
+
+
+def test_a_name_is_given_once(tmp_path: Path) -> None:
+    """A file gets a name that is free; a file, a folder or a dangling link that has it keeps it."""
+    (tmp_path / "file").write_bytes(b"theirs")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("nowhere")
+    part = tmp_path / "1.part"
+    part.write_bytes(b"ours")
+    for name in ("file", "folder", "link"):
+        with pytest.raises(StorageError, match=f"{name} appeared meanwhile"):
+            disk.give_name(part, tmp_path / name)
+    disk.give_name(part, tmp_path / "free")
+    assert ((tmp_path / "file").read_bytes(), (tmp_path / "free").read_bytes()) == (b"theirs", b"ours")
+
+
+@pytest.mark.parametrize("before", [b"", b"a longer group than the next one"])
+def test_what_is_written_over_leaves_nothing_behind(tmp_path: Path, before: bytes) -> None:
+    """The file holds the new bytes only, and one that is not there is not made."""
+    with pytest.raises(StorageError):
+        disk.overwrite_durable(tmp_path / "group.json", b"[]")
+    (tmp_path / "group.json").write_bytes(before)
+    disk.overwrite_durable(tmp_path / "group.json", b"[]")
+    assert (tmp_path / "group.json").read_bytes() == b"[]"
+
+
+def test_what_exists_is_told_by_the_name_alone(tmp_path: Path) -> None:
+    """A file, a folder and a dangling link exist; a name that is free, or below a file, does not. Only a file has a size."""
+    (tmp_path / "file").write_bytes(b"1234")
+    (tmp_path / "link").symlink_to("nowhere")
+    assert [disk.exists(tmp_path / name) for name in (".", "file", "link", "free", "file/x")] == [True] * 3 + [
+        False
+    ] * 2
+    assert [disk.file_bytes(tmp_path / name) for name in (".", "file", "link", "free")] == [None, 4, None, None]
+    assert sorted(disk.names(tmp_path)) == ["file", "link"]
+    assert disk.names(tmp_path / "free") == []
+
+
+@pytest.mark.parametrize(
+    "look", [disk.exists, disk.file_bytes, disk.names, lambda p: disk.make_folders(p.parent, p.name)]
+)
+def test_what_cannot_be_told_is_not_taken_for_free(tmp_path: Path, look: Callable[[Path], object]) -> None:
+    """An error of the file system, here over a name, is a StorageError and never the answer that nothing is there."""
+    with pytest.raises(StorageError, match="xxx: File name too long"):
+        look(tmp_path / ("x" * 300))
 
 
 def test_folders_are_made_below_the_root_only(tmp_path: Path) -> None:

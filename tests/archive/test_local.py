@@ -1,5 +1,6 @@
 """The local state: one run at a time, and the memory that an archive was here."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -11,8 +12,8 @@ import pytest
 
 from harvester.archive.layout import MARK
 from harvester.archive.local import LocalState
-from harvester.archive.mark import write_mark
-from harvester.errors import LockedError, MarkError
+from harvester.archive.mark import check_owner, read_mark, write_mark
+from harvester.errors import ConfigError, LockedError, MarkError, StorageError
 from tests.archive.sites import OWNER, PLATFORM
 
 HOLD = """
@@ -58,6 +59,17 @@ def test_the_lock_of_a_killed_run_is_taken_over(state: LocalState, tmp_path: Pat
         holder.wait()
         with state.locked():
             pass
+
+
+def test_whether_a_run_is_going_on_can_be_asked(state: LocalState, tmp_path: Path) -> None:
+    """It is as long as the lock is held; who asks neither keeps the lock nor makes a folder."""
+    with held_elsewhere(tmp_path):
+        assert state.is_locked()
+    assert not state.is_locked()
+    with held_elsewhere(tmp_path):
+        pass
+    assert not LocalState(tmp_path / "never", tmp_path / "calls").is_locked()
+    assert not (tmp_path / "never").exists()
 
 
 def test_the_lock_is_let_go_after_an_error(state: LocalState) -> None:
@@ -120,6 +132,49 @@ def test_the_message_names_what_to_remove(state: LocalState) -> None:
         state.expected_mark(must_exist=False)
     Path(str(caught.value).rpartition("remove ")[2]).unlink()
     assert state.expected_mark(must_exist=False) is None
+
+
+def test_the_first_account_that_is_learnt_is_held_against_later_ones(state: LocalState) -> None:
+    """An archive made without a key belongs to the account of the first run, also after runs that were told none: exit 2."""
+    mark = write_mark(state.archive, PLATFORM, None)
+    state.remember(mark)
+    for account in (None, OWNER, None):
+        expected = state.expected_mark(must_exist=True)
+        assert expected
+        check_owner(expected, PLATFORM, account)
+        state.remember(expected, account)
+    state.remember(mark, "somebody.else@example.com")  # the first one stays
+    expected = state.expected_mark(must_exist=True)
+    assert expected
+    assert (expected.account, read_mark(state.archive)) == (OWNER, mark)
+    with pytest.raises(ConfigError, match="another account") as caught:
+        check_owner(expected, PLATFORM, "somebody.else@example.com")
+    assert caught.value.exit_code == 2
+
+
+def test_the_account_of_the_mark_comes_first(state: LocalState) -> None:
+    """What the mark tells is never replaced by what this machine has learnt."""
+    state.remember(write_mark(state.archive, PLATFORM, OWNER), "somebody.else@example.com")
+    expected = state.expected_mark(must_exist=True)
+    assert expected
+    assert expected.account == OWNER
+
+
+def test_a_memory_without_an_account_is_read(state: LocalState) -> None:
+    """What an earlier harvester has remembered still tells that an archive is expected here."""
+    state.remember(write_mark(state.archive, PLATFORM, None))
+    known = state.folder / "archive.json"
+    known.write_text(json.dumps({k: v for k, v in json.loads(known.read_text()).items() if k != "account"}))
+    shutil.rmtree(state.archive)
+    with pytest.raises(MarkError, match="mounted"):
+        state.expected_mark(must_exist=False)
+
+
+def test_a_memory_that_cannot_be_read_is_not_taken_for_none(state: LocalState) -> None:
+    """An error of the disk must not found a new archive where one is expected: a StorageError."""
+    (state.folder / "archive.json").mkdir()
+    with pytest.raises(StorageError, match=r"cannot read .*archive\.json"):
+        state.expected_mark(must_exist=False)
 
 
 @pytest.mark.parametrize("noise", [b"", b"\xff", b"[]"])

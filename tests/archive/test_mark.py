@@ -1,13 +1,16 @@
 """The mark: a folder is an archive, is empty, or is not touched."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from harvester.archive.layout import MARK
-from harvester.archive.mark import NOT_CONTENT, check_owner, read_mark, write_mark
-from harvester.errors import ConfigError, MarkError
+from harvester.archive.mark import NOT_CONTENT, check_owner, hold, read_mark, write_mark
+from harvester.errors import ConfigError, LockedError, MarkError, StorageError
 from tests.archive.sites import OWNER, PLATFORM
 
 
@@ -59,6 +62,48 @@ def test_a_file_is_no_archive(tmp_path: Path) -> None:
     (tmp_path / "calls").touch()
     with pytest.raises(MarkError, match="not a folder"):
         read_mark(tmp_path / "calls")
+
+
+def test_a_folder_that_cannot_be_looked_at_is_not_taken_for_absent(tmp_path: Path) -> None:
+    """Where the file system gives an error, here a circle of links, no new archive may be made: a StorageError."""
+    (tmp_path / "calls").symlink_to("calls")
+    with pytest.raises(StorageError, match="cannot read"):
+        read_mark(tmp_path / "calls")
+
+
+HOLD = """
+import pathlib, sys
+from harvester.archive.mark import hold
+with hold(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_an_archive_is_held_by_one_run(tmp_path: Path, killed: bool) -> None:
+    """While another process holds the archive it is a LockedError (exit 7); the mark can be read; a dead one holds nothing."""
+    mark = write_mark(tmp_path, PLATFORM, OWNER)
+    with subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdin=PIPE, stdout=PIPE) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(LockedError, match=r"another run.*is at work") as caught, hold(tmp_path):
+            pass
+        assert (caught.value.exit_code, read_mark(tmp_path)) == (7, mark)
+        if killed:
+            holder.kill()
+    with hold(tmp_path):
+        pass
+
+
+def test_an_archive_is_let_go_after_an_error(tmp_path: Path) -> None:
+    """However a run ends, the next one gets the archive; what cannot be opened is a StorageError."""
+    with pytest.raises(MarkError), hold(tmp_path):
+        raise MarkError
+    with hold(tmp_path):
+        pass
+    with pytest.raises(StorageError, match="cannot lock"), hold(tmp_path / "missing"):
+        pass
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"archive_id":"x"}', b"\0" * 300])

@@ -1,16 +1,19 @@
 """A crash between any two steps: the next run makes it good, trusts nothing unseen, and deletes nothing."""
 
 import json
-from collections.abc import Sequence
-from contextlib import closing
+import resource
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 
 import pytest
 
 from harvester.archive import disk
 from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, run_key
 from harvester.archive.stage import Draft
+from harvester.archive.store import GROUP
 from harvester.archive.verify import verify
 from harvester.demo.audio import recording
+from harvester.errors import StorageError
 from harvester.model import State
 from harvester.needs import Rules
 from tests.archive.sites import SOUND, Site, call
@@ -106,6 +109,7 @@ async def test_a_run_that_was_cut_off_is_closed_by_the_next(site: Site) -> None:
         "event": "recovered",
         "run": run.id,
         "torn_bytes": 13,
+        "files": [],
     }
     files = site.files(f"runs/{run.id}")
     assert files.keys() == {run_key(run.id, name) for name in (LEDGER, ACCOUNT, MANIFEST)}
@@ -168,4 +172,116 @@ async def test_an_account_that_was_written_is_kept(site: Site) -> None:
         mending.close()
     assert site.files()[run_key(run.id, ACCOUNT)] == b'{"verdict": "complete"}\n'
     assert run_key(run.id, f"{MANIFEST}.part") not in site.files()
+    assert verify(site.root).findings == []
+
+
+@contextmanager
+def files_limited(most_bytes: int) -> Iterator[None]:
+    """Let the disk refuse what would make a file longer than this."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+async def cut_off(site: Site) -> str:
+    """Stop a run between the names and the line of the call 123: the disk refuses its ledger line."""
+    with site.run() as run:
+        await run.save(call(1))
+        draft = await run.draft(call(123))
+        run.archive.note({"event": "window", "reason": "x" * 4000})  # so that the ledger alone meets the limit
+        with (
+            files_limited((site.root / run_key(run.id, LEDGER)).stat().st_size),
+            pytest.raises(StorageError, match=LEDGER),
+        ):
+            run.archive.commit([draft])
+        return run.id
+
+
+def recovered(site: Site, run_id: str) -> dict[str, str]:
+    """Return path and role of the files that a run has recovered."""
+    lines = [line for line in site.lines(run_id) if line["event"] == "recovered"]
+    return {file["path"]: file["role"] for line in lines for file in line["files"]}
+
+
+async def test_a_run_whose_commit_failed_cannot_close(site: Site) -> None:
+    """Where names have no lines, or a line is torn, nothing may be written behind it, also if the disk would take it again."""
+    with site.run() as run:
+        await run.save(call(1))
+        draft, another = await run.draft(call(123)), await run.draft(call(2))
+        with files_limited((site.root / run_key(run.id, LEDGER)).stat().st_size + 600), pytest.raises(StorageError):
+            run.archive.commit([draft])
+        with pytest.raises(StorageError, match="has ended it"):
+            run.archive.commit([another])
+        with pytest.raises(StorageError, match="has ended it"):
+            run.close()
+    await site.saved(call(3))
+    assert verify(site.root).findings == []
+
+
+async def test_files_of_a_call_that_is_gone_get_their_line(site: Site) -> None:
+    """A call deleted at the platform meanwhile never comes by again: its files are adopted by the next run all the same."""
+    await cut_off(site)
+    run_id = await site.saved(call(2))
+    assert recovered(site, run_id) == dict.fromkeys(FILES, "adopted")
+    assert site.tree() >= FILES
+    assert all(f"  {key}\n" in site.files()[run_key(run_id, MANIFEST)].decode() for key in FILES)
+    assert verify(site.root).findings == []
+
+
+@pytest.mark.parametrize(("later", "version"), [({}, 1), ({"transcript": "Made anew."}, 2)], ids=["same", "changed"])
+@pytest.mark.parametrize("in_between", [True, False])
+async def test_a_call_that_comes_back_finds_its_recovered_files(
+    site: Site, later: dict[str, object], version: int, in_between: bool
+) -> None:
+    """In the run that mends, or in a later one, the same call takes its files over; a changed one becomes the next version."""
+    await cut_off(site)
+    if in_between:
+        await site.saved(call(2))
+    run_id = await site.saved(call(123, **later))
+    (line,) = [line for line in site.lines(run_id) if line.get("id") == "123"]
+    assert (line["version"], {file["path"] for file in line["files"]} >= FILES) == (version, True)
+    assert (f"{PLACE}.v2.json" in site.tree()) == (version == 2)
+    assert verify(site.root).findings == []
+
+
+async def test_only_what_lies_there_as_it_was_named_is_recovered(site: Site) -> None:
+    """A file that did not get its name, one with other bytes, and a link are none of what the run has named."""
+    await cut_off(site)
+    (site.root / f"{PLACE}.json").unlink()
+    (site.root / f"{PLACE}.txt").write_bytes(b"hello.\n")
+    (site.root / f"{PLACE}.mp3").rename(site.root.parent / "elsewhere")
+    (site.root / f"{PLACE}.mp3").symlink_to(site.root.parent / "elsewhere")
+    assert recovered(site, await site.saved()) == {}
+
+
+async def test_what_has_its_line_is_not_recovered(site: Site) -> None:
+    """A run that is cut off after the line of its last group has left nothing behind."""
+    with site.run() as run:
+        await run.save(call(123))
+    assert recovered(site, await site.saved()) == {}
+
+
+@pytest.mark.parametrize("torn", [None, b"", b'[{"path":"2025/08/04/123.js', b"\0" * 200, b"\xff"])
+async def test_a_torn_group_had_named_nothing(site: Site, torn: bytes | None) -> None:
+    """The group is whole before the first file gets its name, so a torn one, or none, tells of none and holds up no run."""
+    cut = await crash(site)
+    group = site.root / run_key(cut, GROUP)
+    group.unlink() if torn is None else group.write_bytes(torn)
+    run_id = await site.saved(call(123))
+    assert recovered(site, run_id) == {}
+    assert verify(site.root).findings == []
+
+
+async def test_a_crash_while_mending_loses_sight_of_no_file(site: Site) -> None:
+    """The run that mends is cut off itself, the one before it closed and its own first line not written: the next one knows."""
+    cut = await cut_off(site)
+    with site.run(begin=False) as mending, files_limited(3000), pytest.raises(StorageError, match=LEDGER):
+        mending.archive.begin({"settings": "x" * 4000})
+    assert (site.root / run_key(cut, MANIFEST)).exists()
+    run_id = await site.saved()
+    assert recovered(site, run_id) == dict.fromkeys(FILES, "adopted")
+    assert [line["run"] for line in site.lines(run_id) if line["event"] == "recovered"] == [mending.id]
     assert verify(site.root).findings == []

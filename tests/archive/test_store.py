@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from harvester.archive import disk
 from harvester.archive.layout import LEDGER, MANIFEST, RUN_ID, run_key
 from harvester.archive.store import new_run_id
 from harvester.archive.verify import verify
@@ -125,6 +126,7 @@ async def test_the_line_comes_before_the_checkpoint(site: Site) -> None:
     """Where the disk refuses the ledger line, the checkpoint does not learn of the call; the next run makes it good."""
     with site.run() as run:
         draft = await run.draft(call(123))
+        run.archive.note({"event": "window", "reason": "x" * 4000})  # so that the ledger alone meets the limit
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         written_bytes = (site.root / run_key(run.id, LEDGER)).stat().st_size
         resource.setrlimit(resource.RLIMIT_FSIZE, (written_bytes + 100, limits[1]))
@@ -137,6 +139,18 @@ async def test_the_line_comes_before_the_checkpoint(site: Site) -> None:
     run_id = await site.saved(call(123))
     assert [line.get("torn_bytes") for line in site.lines(run_id)[:2]] == [None, 100]
     assert verify(site.root).findings == []
+
+
+async def test_nothing_is_named_over_what_appeared_meanwhile(site: Site) -> None:
+    """A file that another machine has put under a call's name since it was staged is not written over: a StorageError."""
+    with site.run() as run:
+        draft = await run.draft(call(123))
+        disk.make_folders(site.root, "2025/08/04")
+        (site.root / f"{PLACE}.mp3").write_bytes(b"theirs")
+        with pytest.raises(StorageError, match=r"123\.mp3 appeared meanwhile: another harvester"):
+            run.archive.commit([draft])
+    assert site.files()[f"{PLACE}.mp3"] == b"theirs"
+    assert [line["event"] for line in site.lines(run.id)] == ["run-started"]
 
 
 async def test_what_must_stay_free_stays_free(site: Site) -> None:
