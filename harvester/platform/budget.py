@@ -83,7 +83,10 @@ class Budget:
         return self.sent
 
     def answered(self, number: int, now: float, limit: int | None = None, remaining: int | None = None) -> None:
-        """Note that request `number` was answered, or failed, at `now`, with `X-RateLimit-Limit` and `-Remaining` where sent."""
+        """Note that request `number` was answered, or failed, at `now`.
+
+        `limit` (requests per minute) and `remaining` are what `X-RateLimit-Limit` and `-Remaining` said, where sent.
+        """
         self._in_flight -= 1
         self._freed_at.append(now + self._span)
         if limit is not None and limit > 0:

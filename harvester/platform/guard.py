@@ -55,7 +55,7 @@ def _inner(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
 
 
-class PrivateAddressError(OSError):
+class PrivateAddressError(RecordingError, OSError):
     """A connection to `address` is refused.
 
     An OSError, because nothing else is understood by the race that aiohttp runs between the addresses of a name; and with one
