@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from harvester.demo.calls import CallBook
@@ -179,3 +180,16 @@ async def test_what_is_settled_is_not_asked_for_again(platform: Platform, tmp_pa
     """In a run that is not interrupted no recording is asked for twice."""
     await Harvests(platform, tmp_path).run()
     assert max(fetched(platform).values()) == 1
+
+
+async def test_verify_calls_a_run_that_is_going_on_no_damage(platform: Platform, harvests: Harvests) -> None:
+    """While a run writes, and after it was killed, verify has notes but no findings."""
+    process = await harvests.start("run")
+    for recordings in (20, 90, 160):
+        await harvests.until(recordings)
+        assert not (await anyio.to_thread.run_sync(harvests.verify)).findings
+    process.kill()
+    await process.aclose()
+    found = harvests.verify()
+    assert not found.findings
+    assert found.notes

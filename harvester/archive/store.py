@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,15 +19,13 @@ import msgspec
 
 from harvester.archive import disk, ledger
 from harvester.archive.checkpoint import Checkpoint
+from harvester.archive.group import GROUP, encoded, unwritten
 from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, PARTS, RUN_ID, RUN_STAMP, RUNS, run_key
 from harvester.archive.ledger import Event, Ledger
 from harvester.archive.manifest import write_manifest
 from harvester.archive.stage import Draft
 from harvester.errors import StorageError
 from harvester.model import Entry, File, Outcome, State
-
-GROUP = f"{PARTS}/group.json"
-"""What the run is about to name, or to adopt: a list of `File`. Once the ledger has a line for each, it says nothing more."""
 
 SMALL_DISK_SHARE = 0.01
 DEFAULT_MIN_FREE_BYTES = 1024**3
@@ -67,7 +65,7 @@ class Archive:
         for folder in folders:
             disk.make_folders(self.root, folder)
         if parts:
-            disk.overwrite_durable(self.root / run_key(self.run_id, GROUP), _encoded(file for _, file in parts))
+            disk.overwrite_durable(self.root / run_key(self.run_id, GROUP), encoded(file for _, file in parts))
         with self._ended_by_failure():
             for part, file in parts:
                 disk.give_name(part, self.root / file.path)
@@ -134,7 +132,7 @@ class Archive:
         orphans = {run_id: list(self._orphans(run_id)) for run_id in (*unbegun, *begun)}
         disk.make_folders(self.root, run_key(self.run_id, PARTS))
         group = self.root / run_key(self.run_id, GROUP)
-        disk.write_durable(group, _encoded(file for files in orphans.values() for file in files))
+        disk.write_durable(group, encoded(file for files in orphans.values() for file in files))
         disk.sync_folder(group.parent)
         torn_bytes = {run_id: self._sweep_unbegun(run_id) for run_id in unbegun}
         torn_bytes |= {run_id: self._close_cut_off(run_id) for run_id in begun}
@@ -145,19 +143,8 @@ class Archive:
 
     def _orphans(self, run_id: str) -> Iterator[File]:
         """Yield the files, durable now, that a run had named when it was cut off, and that no line of it tells of."""
-        if not self._has(run_id, GROUP):
-            return
-        path = self.root / run_key(run_id, GROUP)
-        with disk.guarded("read", path):
-            data = path.read_bytes()
-        try:
-            named = {file.path: file for file in msgspec.json.decode(data, type=list[File])}
-        except (msgspec.DecodeError, UnicodeDecodeError):  # torn: nothing had been named yet
-            return
-        for line in ledger.whole_lines(self.root, run_id) if self._has(run_id, LEDGER) else ():
-            for file in line.files:
-                named.pop(file.path, None)
-        for key, file in named.items():
+        for file in unwritten(self.root, run_id):
+            key = file.path
             path = self.root / key
             if disk.file_bytes(path) == file.bytes and disk.sha256_of(path)[0] == file.sha256:
                 disk.sync_folder(path.parent)
@@ -200,10 +187,6 @@ def new_run_id(root: Path, now: dt.datetime) -> str:
         after = dt.datetime.strptime(newest[: len(stamp)], RUN_STAMP) + dt.timedelta(seconds=1)
         stamp = after.strftime(RUN_STAMP)
     return f"{stamp}-{secrets.token_hex(4)}"
-
-
-def _encoded(files: Iterable[File]) -> bytes:
-    return msgspec.json.encode(list(files)) + b"\n"
 
 
 def _finish_run(root: Path, run_id: str, account: bytes | None) -> None:

@@ -57,6 +57,10 @@ def translated(where: str) -> Iterator[None]:
         yield
     except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, ssl.SSLError) as error:
         cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+        if "WRONG_VERSION_NUMBER" in str(cause):
+            raise PlatformError(
+                f"{where}: what answers there does not speak TLS; check the port, or https against http"
+            ) from error
         raise PlatformError(
             f"{where}: no trusted TLS connection ({cause}); if your network has its own certificate authority, "
             "name its file in SSL_CERT_FILE"

@@ -8,9 +8,9 @@ from contextlib import closing, contextmanager
 import pytest
 
 from harvester.archive import disk
+from harvester.archive.group import GROUP
 from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, run_key
 from harvester.archive.stage import Draft
-from harvester.archive.store import GROUP
 from harvester.archive.verify import verify
 from harvester.demo.audio import recording
 from harvester.errors import StorageError

@@ -1,0 +1,42 @@
+"""The journal of a group: what a commit is about to name, written down before it does.
+
+In:   the files of a group.  Out: after a crash, those that have a name perhaps, and no ledger line.
+
+It lies in the run's `parts` folder and is overwritten by every group, so it costs one fsync each and is gone when the run closes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from harvester.archive import disk, ledger
+from harvester.archive.layout import LEDGER, PARTS, run_key
+from harvester.model import File
+
+GROUP = f"{PARTS}/group.json"
+
+
+def encoded(files: Iterable[File]) -> bytes:
+    """Return the journal of a group."""
+    return msgspec.json.encode(list(files))
+
+
+def unwritten(archive: Path, run_id: str) -> list[File]:
+    """Return the files of a run's last group that no ledger line of the run tells of. Raises StorageError, LedgerError."""
+    path = archive / run_key(run_id, GROUP)
+    if not disk.exists(path):
+        return []
+    with disk.guarded("read", path):
+        data = path.read_bytes()
+    try:
+        named = {file.path: file for file in msgspec.json.decode(data, type=list[File])}
+    except (msgspec.DecodeError, UnicodeDecodeError):  # torn: nothing had been named yet
+        return []
+    if disk.exists(archive / run_key(run_id, LEDGER)):
+        for line in ledger.whole_lines(archive, run_id):
+            for file in line.files:
+                named.pop(file.path, None)
+    return list(named.values())
