@@ -67,6 +67,7 @@ def demo(folder: str) -> None:
 def run(config_file: str | None, **flags: object) -> None:
     """List every call, fetch what is new, and write it into the archive."""
     from harvester import screen
+    from harvester.archive import disk
     from harvester.key import key_of
     from harvester.place import local_state
     from harvester.progress import Progress
@@ -85,7 +86,7 @@ def run(config_file: str | None, **flags: object) -> None:
         with Progress(shown=settings.progress and not settings.quiet) as progress:
             account = run_async(harvest, resolved, key, progress)
     except HarvestError as error:  # it has not begun; whoever reads the report in the morning must not find yesterday's
-        deliver(resolved, Account.of_nothing(str(local.archive), error))
+        deliver(resolved, Account.of_nothing(disk.path_text(local.archive), error))
         raise
     deliver(resolved, account)
     log.log(logging.DEBUG if account.exit_code == 0 else logging.INFO, "%s", screen.verdict_text(account))

@@ -21,6 +21,7 @@ import anyio
 import anyio.to_thread
 
 from harvester import events
+from harvester.archive import disk
 from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.ledger import now_text
 from harvester.archive.local import LocalState
@@ -111,7 +112,7 @@ class _Run:
         started_at = now_text()
         self._account = Account(
             run=new_run_id(local.archive, dt.datetime.now(dt.UTC)),
-            archive=str(local.archive),
+            archive=disk.path_text(local.archive),
             started_at=started_at,
             dry_run=self._settings.dry_run,
             filtered=self._settings.query() != Query(),

@@ -71,7 +71,7 @@ def read_status(settings: Settings) -> Status:
         entries = list(checkpoint.unsettled())
         calls = checkpoint.count()
     return Status(
-        archive=str(local.archive),
+        archive=disk.path_text(local.archive),
         calls=calls,
         running=running,
         last_run=last_run,

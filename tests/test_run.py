@@ -226,3 +226,12 @@ async def test_every_framing_brings_the_same_bytes(tmp_path_factory: pytest.Temp
         proofs
         <= {"length": {"content-length"}, "chunked": {"chunked-end"}, "close": {"duration", "structure"}}[framing]
     )
+
+
+async def test_a_path_of_any_bytes_will_do(harvests: Harvests) -> None:
+    """A folder whose name is not UTF-8 is an archive like any other: run, run again, status, verify."""
+    archive = str(harvests.folder / "M\udcfcller calls" / "d\xe9j\xe0")
+    commands = (("run", "--json"), ("run", "-q"), ("status", "--json"), ("verify", "--json"), ("verify",), ("config",))
+    for words in commands:
+        done = await harvests.cli(*words, "--archive", archive)
+        assert done.returncode == 0, done.stderr.decode()

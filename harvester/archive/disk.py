@@ -50,6 +50,11 @@ def guarded(doing: str, path: Path) -> Iterator[None]:
         raise StorageError(f"cannot {doing} {path}: {advice}") from error
 
 
+def path_text(path: Path) -> str:
+    """Return a path as text that UTF-8 can hold: bytes of a name that are none of it stand as escapes."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
 def write_durable(path: Path, data: bytes) -> None:
     """Create a file that must not exist yet, write `data`, and fsync it."""
     _write(path, os.O_CREAT | os.O_EXCL, data)

@@ -9,6 +9,7 @@ per archive.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,8 +35,8 @@ class LocalState:
     def __init__(self, state_folder: Path, archive: Path, checkpoint: Path | None = None) -> None:
         """`checkpoint` is the checkpoint's file, where it is to lie elsewhere."""
         self.archive = archive
-        name = re.sub(r"[^A-Za-z0-9]+", "-", archive.name).strip("-")[:40] or "archive"
-        self.folder = state_folder / f"{name}-{hashlib.sha256(str(archive.resolve()).encode()).hexdigest()[:12]}"
+        name = re.sub(r"[^A-Za-z0-9]+", "-", archive.resolve().name).strip("-")[:40] or "archive"
+        self.folder = state_folder / f"{name}-{hashlib.sha256(os.fsencode(archive.resolve())).hexdigest()[:12]}"
         self.checkpoint = checkpoint or self.folder / "checkpoint.db"
         self.log = self.folder / "harvester.log"
         self._lock = self.folder / "lock"
@@ -98,7 +99,7 @@ class LocalState:
         before = self._read_known()
         learnt = before.account if before and before.archive_id == mark.archive_id else None
         owner = mark.account or learnt or account
-        known = _Known(archive=str(self.archive), archive_id=mark.archive_id, account=owner)
+        known = _Known(archive=disk.path_text(self.archive), archive_id=mark.archive_id, account=owner)
         if before != known:
             disk.replace_durable(self._known, msgspec.json.encode(known) + b"\n")
 

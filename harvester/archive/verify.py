@@ -69,7 +69,7 @@ def verify(archive: Path, tell: Tell = lambda files, size_bytes: None) -> Verifi
         require_mark(archive)
     except MarkError as error:
         problem = error
-    result = Verification(archive=str(archive))
+    result = Verification(archive=disk.path_text(archive))
     with closing(sqlite3.connect("", check_same_thread=False)) as db:
         db.execute(SCHEMA)
         books = _Books(archive, db, result)
