@@ -44,13 +44,14 @@ def decide(call: Call, entry: Entry | None, rules: Rules, now: dt.datetime) -> N
     transcript = _transcript(call, changed=changed, rules=rules, now=now)
     fetch, recording, reason = _recording(call, entry, rules, now)
     held = State.UNCHANGED if entry and entry.recording is State.SAVED else entry.recording if entry else None
+    waited = entry is not None and entry.transcript is State.PENDING
     return Needs(
         new_version=changed,
         fetch=fetch,
         recording=recording,
         transcript=transcript,
         reason=reason,
-        news=changed or fetch or recording is not held,
+        news=changed or fetch or recording is not held or (waited and transcript is not State.PENDING),
     )
 
 

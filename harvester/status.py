@@ -104,4 +104,8 @@ def _account(archive: Path, run_id: str) -> LastRun | None:
 
 
 def _open(entries: list[Entry], state: State) -> list[Open]:
-    return [Open(id=e.id, place=e.place, reason=e.reason) for e in entries if e.recording is state]
+    return [
+        Open(id=e.id, place=e.place, reason=e.reason if e.recording is state else "no transcript yet")
+        for e in entries
+        if state in (e.recording, e.transcript)
+    ]

@@ -1,5 +1,7 @@
 """What becomes of a call over several runs, when the platform changes its mind meanwhile."""
 
+import json
+
 import pytest
 
 from harvester.archive import ledger
@@ -106,3 +108,17 @@ def test_a_link_is_remembered_without_its_secrets() -> None:
     """User, password, query and fragment of a link go nowhere."""
     row = b'{"id":7,"recording_url":"https://user:s3cret@host.example/a/7.mp3?sig=abc#tok=1"}'
     assert read_call(row).link == "https://host.example/a/7.mp3"
+
+
+async def test_a_transcript_that_comes_late_is_pending_too(platform: Platform, harvests: Harvests) -> None:
+    """A call with its recording and without its transcript is named by status; after the grace it is settled as absent."""
+    late = recorded(platform)
+    platform.book.change(late, transcript=None)
+    await harvests.run()
+    told = json.loads((await harvests.cli("status", "--json")).stdout)
+    assert {"id": str(late), "reason": "no transcript yet"}.items() <= next(
+        call for call in told["pending"] if call["id"] == str(late)
+    ).items()
+    await harvests.run(recording_grace_days=0)
+    told = json.loads((await harvests.cli("status", "--json")).stdout)
+    assert str(late) not in {call["id"] for call in told["pending"]}

@@ -178,7 +178,7 @@ def test_a_row_that_cannot_be_read_has_failed_and_is_kept() -> None:
     decided = needs(odd)
     assert (decided.new_version, decided.fetch, decided.recording) == (True, False, State.FAILED)
     assert "not a JSON object" in (decided.reason or "")
-    again = needs(odd, held(odd, State.FAILED))
+    again = needs(odd, held(odd, State.FAILED, transcript=State.ABSENT))
     assert (again.news, again.recording) == (False, State.FAILED)
 
 
@@ -190,3 +190,12 @@ def test_a_page_is_parted_into_the_settled_and_the_rest() -> None:
     assert [(outcome.id, outcome.recording) for outcome in outcomes] == [("0", State.UNCHANGED)]
     assert [(each.id, entry) for each, entry in todo] == [("1", entries["1"]), ("2", None), ("3", entries["3"])]
     assert sum(outcome.bytes for outcome in outcomes) == 0
+
+
+def test_a_transcript_that_did_not_come_is_news_once() -> None:
+    """While it may still come nothing need be written; when the grace is over, the ledger learns that there is none."""
+    bare = call(transcript=None)
+    entry = held(bare, transcript=State.PENDING)
+    assert not needs(bare, entry).news
+    late = needs(bare, entry, now=SOON + dt.timedelta(days=30))
+    assert (late.news, late.new_version, late.fetch, late.transcript) == (True, False, False, State.ABSENT)

@@ -28,11 +28,12 @@ from harvester.model import Entry, State
 log = logging.getLogger(__name__)
 
 FORMAT = 2
-SCHEMA = """
+UNSETTLED = "recording IN ('pending', 'failed') OR transcript = 'pending'"
+SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS entry (id TEXT PRIMARY KEY, digest TEXT NOT NULL, place TEXT NOT NULL, version INTEGER NOT NULL,
   recording TEXT NOT NULL, transcript TEXT NOT NULL, offered INTEGER NOT NULL, link TEXT, reason TEXT) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS unsettled ON entry (recording) WHERE recording IN ('pending', 'failed');
+CREATE INDEX IF NOT EXISTS unsettled ON entry (place) WHERE {UNSETTLED};
 """
 COLUMNS = "id, digest, place, version, recording, transcript, offered, link, reason"
 LINES_PER_TRANSACTION = 10_000
@@ -104,13 +105,11 @@ class Checkpoint:
             return int(self._db.execute("SELECT count(*) FROM entry").fetchone()[0])
 
     def unsettled(self) -> Iterator[Entry]:
-        """Yield every entry whose recording is pending or failed."""
+        """Yield every entry whose recording is pending or failed, or whose transcript is pending, by place."""
         with _storage(self._path):
             yield from map(
                 _entry,
-                self._db.execute(
-                    f"SELECT {COLUMNS} FROM entry WHERE recording IN ('pending', 'failed') ORDER BY place"
-                ),
+                self._db.execute(f"SELECT {COLUMNS} FROM entry WHERE {UNSETTLED} ORDER BY place"),
             )
 
     def learn(self, entries: Iterable[Entry], position: Position) -> None:
