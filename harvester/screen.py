@@ -6,6 +6,7 @@ In:   accounts, verifications, settings.  Out: text; who prints it, and where, i
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -122,6 +123,12 @@ def status_text(status: Status) -> str:
     return "\n".join(map(escaped, lines))  # a reason that holds a line break must not forge a line
 
 
+def program() -> str:
+    """Return what to type for this program: its name where the shell finds it, else the path it was started by."""
+    started = Path(sys.argv[0])
+    return "harvester" if shutil.which("harvester") or started.name != "harvester" else shlex.quote(sys.argv[0])
+
+
 def tour_text(folder: Path, account: Account, verification: Verification) -> str:
     """Return what the demo has done, where it lies, and what to do next."""
     archive = folder / "archive"
@@ -141,8 +148,8 @@ def tour_text(folder: Path, account: Account, verification: Verification) -> str
             "",
             "With a key of your own:",
             "  export HARVESTER_API_KEY=...        # or --key-file; never an argument",
-            "  harvester run --archive ./calls --from 7d --dry-run",
-            "  harvester run --archive ./calls",
-            "Another brand of the platform: --base-url https://its.host/api. Every setting: harvester config.",
+            f"  {program()} run --archive ./calls --from 7d --dry-run",
+            f"  {program()} run --archive ./calls",
+            f"Another brand of the platform: --base-url https://its.host/api. Every setting: {program()} config.",
         ]
     )

@@ -266,3 +266,13 @@ async def test_a_closed_screen_is_no_reason_to_fail(harvests: Harvests) -> None:
     done = await anyio.run_process(line, check=False, env=environment, cwd=harvests.folder)
     assert done.returncode == 0
     assert harvests.files()
+
+
+async def test_the_demo_says_what_to_type(tmp_path: Path) -> None:
+    """Started from an environment that is not active, it names the program by its path, so that its lines can be pasted."""
+    started = str(Path(sys.executable).parent / "harvester")
+    for path, typed in (("/usr/bin:/bin", started), (f"{Path(started).parent}:/usr/bin:/bin", "harvester")):
+        done = await anyio.run_process(
+            [started, "demo"], cwd=tmp_path, stderr=subprocess.PIPE, env={"PATH": path, "HOME": str(tmp_path)}
+        )
+        assert f"\n  {typed} run --archive ./calls\n" in done.stderr.decode()
