@@ -1,0 +1,115 @@
+"""Settled means durable: the order of fsync and rename, as the kernel sees it.
+
+A power cut cannot be had in a test of a second, but its question can be asked: what had been made durable when? `strace`
+writes down every fsync and rename of a real run, in order, with the paths behind the descriptors.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from harvester.demo.calls import CallBook
+from harvester.demo.server import Platform, serve
+from tests.harvests import Harvests, command
+
+CALL = re.compile(r"^\d+ +(?P<name>fsync|rename\w*)\((?P<arguments>.*?)\) += 0$")
+PATH = re.compile(r'<([^<>]*)>|"([^"]*)"')
+
+pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace, which .ci/run installs")
+
+
+@pytest.fixture
+async def platform() -> AsyncIterator[Platform]:
+    """Serve 30 calls, all over, on some days."""
+    async with serve(CallBook(count=30, most_seconds=10, in_progress=0, late=0)) as platform:
+        yield platform
+
+
+async def traced(harvests: Harvests) -> list[tuple[str, str]]:
+    """Run under strace; return each fsync as ("fsync", path) and each rename as two, ("from", path) and ("to", path)."""
+    trace = harvests.folder / "trace"
+    calls = ("fsync", "rename", "renameat", "renameat2")
+    done = await anyio.run_process(
+        ["strace", "-f", "-y", "-s", "4096", "-o", str(trace), "-e", f"trace={','.join(calls)}", *command("run", "-q")],
+        check=False,
+        cwd=harvests.folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(harvests.folder), **harvests.environment},
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return [step for line in whole_lines(trace.read_text()) for step in steps_of(line)]
+
+
+def whole_lines(trace: str) -> list[str]:
+    """Join calls that other threads have interrupted in the trace: what counts is when they had ended."""
+    begun: dict[str, str] = {}
+    lines = []
+    for line in trace.splitlines():
+        thread = line.split(" ", 1)[0]
+        if line.endswith("<unfinished ...>"):
+            begun[thread] = line.removesuffix("<unfinished ...>").rstrip()
+        elif " resumed>" in line:
+            lines.append(begun.pop(thread) + line.split(" resumed>", 1)[1])
+        else:
+            lines.append(line)
+    return lines
+
+
+def steps_of(line: str) -> list[tuple[str, str]]:
+    """Read one line of the trace."""
+    call = CALL.match(line)
+    if not call:
+        return []
+    paths = [one or other for one, other in PATH.findall(call["arguments"])]
+    if call["name"] == "fsync":
+        return [("fsync", paths[0])]
+    return [("from", paths[-2]), ("to", paths[-1])]
+
+
+async def test_a_file_gets_its_name_only_when_it_is_durable(harvests: Harvests) -> None:
+    """Every file of the dated tree was fsynced, whole, before it was renamed to its final name."""
+    steps = await traced(harvests)
+    named = {f"{harvests.archive}/{key}" for key in harvests.files()}
+    seen = set()
+    for number, (what, path) in enumerate(steps):
+        if what == "to" and path in named:
+            _, part = steps[number - 1]
+            assert ("fsync", part) in steps[: number - 1], path
+            seen.add(path)
+    assert seen == named
+
+
+async def test_a_line_is_written_only_when_its_names_are_durable(harvests: Harvests) -> None:
+    """Between the rename of a file and the next fsync of the ledger lies the fsync of its folder; and that fsync comes."""
+    steps = await traced(harvests)
+    (ledger,) = map(str, harvests.archive.glob("runs/*/ledger.jsonl"))
+    for number, (what, path) in enumerate(steps):
+        if (
+            what == "to"
+            and not path.startswith(f"{harvests.archive}/runs/")
+            and path.startswith(f"{harvests.archive}/20")
+        ):
+            after = steps[number:]
+            assert ("fsync", str(Path(path).parent)) in after[: after.index(("fsync", ledger))], path
+
+
+async def test_a_group_is_written_down_before_it_is_named(harvests: Harvests) -> None:
+    """The journal of a group is fsynced before the first of its renames, so that a crash leaves no file unknown."""
+    steps = await traced(harvests)
+    (run,) = (path.name for path in harvests.archive.glob("runs/*"))
+    first = next(
+        n for n, (what, path) in enumerate(steps) if what == "to" and path.startswith(f"{harvests.archive}/20")
+    )
+    assert ("fsync", f"{harvests.archive}/runs/{run}/parts/group.json") in steps[:first]
+
+
+async def test_the_checkpoint_learns_last(harvests: Harvests) -> None:
+    """The ledger is fsynced after the last file has its name: the index never knows what the ledger does not."""
+    steps = await traced(harvests)
+    (ledger,) = map(str, harvests.archive.glob("runs/*/ledger.jsonl"))
+    last = max(n for n, (what, path) in enumerate(steps) if what == "to" and path.startswith(f"{harvests.archive}/20"))
+    assert ("fsync", ledger) in steps[last:]
