@@ -140,10 +140,6 @@ class State(enum.StrEnum):
     GONE = "gone"  # the platform had it once and has it no more
 
 
-SETTLED = frozenset({State.SAVED, State.UNCHANGED, State.ABSENT, State.GONE})
-"""States that a later run leaves alone as long as the row does not change."""
-
-
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """What the archive holds of one call, as its ledger lines tell."""
 

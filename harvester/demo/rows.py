@@ -81,11 +81,6 @@ def audio_seed(seed: int, call_id: int) -> int:
     return number(seed, call_id, Name.AUDIO)
 
 
-def created_text(seed: int, index: int, created_s: int) -> str:
-    """`created_at` as the row shows it, from Unix seconds: in UTC, a few with a zone, most without."""
-    return _text_of(created_s, with_zone=number(seed, index, Name.INSTANT_FORM) % 25 == 0)
-
-
 def settled_row(seed: int, index: int, *, call_id: int, created_s: int, most_s: int, whole: bool = False) -> Row:
     """The row of a call that is over.
 
