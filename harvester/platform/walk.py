@@ -79,11 +79,16 @@ class Walk(msgspec.Struct, kw_only=True):
         """Whether this walk saw, undisturbed, just what walks before it saw: another would say the same."""
         return self.steady and not self.failed_pages and self.confirmed == len(self.ids) > 0
 
-    def note(self, call_ids: set[str], known: set[str]) -> None:
-        """Take in the ids of a page; `known` holds those that any page has shown before, of this walk or another."""
+    def note(self, page: Page, call_ids: set[str], known: set[str]) -> None:
+        """Take in the ids of a page; `known` holds those that any page has shown before, of this walk or another.
+
+        A last page that is full and shows something new may not be the last, whatever the platform claims.
+        """
         new = call_ids - self.ids
         self.ids |= new
         self.confirmed += len(new & known)
+        if new and page.number >= self.last_page and len(page.rows) >= page.per_page:
+            self.last_page = page.number + 1
 
     def doubt(self, *, closed: bool) -> str | None:
         """Say why this walk proves nothing, or None when it proves that the window is whole."""
@@ -187,7 +192,7 @@ class Walker:
     async def _take(self, walk: Walk, page: Page) -> None:
         """Note the calls of a page and give on those that no page has shown before."""
         calls = {call.id: call for call in map(self._read_call, reversed(page.rows))}
-        walk.note(set(calls), self._known)
+        walk.note(page, set(calls), self._known)
         new = [call for call_id, call in calls.items() if call_id not in self._known]
         self._known.update(call.id for call in new)
         if new and not walk.stopped:

@@ -90,9 +90,9 @@ async def test_every_call_is_given_once(order: Literal["newest", "oldest", "shuf
     assert (world.result.proven, world.result.walks, world.result.distinct_ids) == (True, 1, CALLS)
 
 
-@pytest.mark.parametrize(("count", "pages"), [(0, 1), (1, 1), (10, 1), (11, 2), (CALLS, PAGES)])
+@pytest.mark.parametrize(("count", "pages"), [(0, 1), (1, 1), (10, 2), (11, 2), (CALLS, PAGES)])
 async def test_nothing_is_asked_for_twice_when_nothing_moves(count: int, pages: int) -> None:
-    """The number of requests is exactly the number of pages; an empty account is one page, and whole."""
+    """The number of requests is that of the pages, and one more behind a full last page; an empty account is one page."""
     world = await walked(count=count)
     assert world.pages_asked == Counter(range(1, pages + 1))
     assert world.result.proven
