@@ -1,6 +1,6 @@
-"""Write the account of a run where `--report-json` says.
+"""Give the account of a run to the machines that asked for it: where `--report-json` says, and on stdout.
 
-In:   a path and an account.  Out: the account there, whole or not at all; or a ConfigError.
+In:   the settings and an account, or those of several.  Out: JSON there, whole or not at all; or a ConfigError.
 
 A regular file is replaced, so that a monitor never reads half of one; anything else (a pipe, a device) is written into,
 never replaced.
@@ -8,11 +8,24 @@ never replaced.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from harvester.accounts import Meant
 from harvester.archive import disk
 from harvester.errors import ConfigError, StorageError
 from harvester.report import Account
+from harvester.settings import Settings
+from harvester.showing import joined_json
+from harvester.streams import give
+
+
+def check_report(meant: Meant) -> None:
+    """Refuse a place for the report that cannot take it, before the first run and not after the last. Raises ConfigError."""
+    for resolved in meant.accounts:
+        settings = resolved.settings
+        if settings.report_json and settings.archive:
+            check_place(settings.report_json, settings.archive, resolved.sources["report_json"])
 
 
 def check_place(path: Path, archive: Path, source: str) -> None:
@@ -30,13 +43,26 @@ def check_place(path: Path, archive: Path, source: str) -> None:
         )
 
 
-def write_report(path: Path, account: Account) -> None:
-    """Write the account. Raises ConfigError."""
+def deliver(settings: Settings, document: bytes) -> None:
+    """Give the document to the machines that asked for it. Raises ConfigError when the report cannot be written."""
+    if settings.report_json:
+        write_report(settings.report_json, document)
+    if settings.json:
+        give(document.decode())
+
+
+def document_of(accounts: Sequence[tuple[str, Account]]) -> bytes:
+    """Return the accounts of several runs, each with its name, as one JSON document."""
+    return joined_json([(name, account.exit_code, account.as_json()) for name, account in accounts])
+
+
+def write_report(path: Path, document: bytes) -> None:
+    """Write the document. Raises ConfigError."""
     try:
         if path.exists() and not path.is_file():
             with disk.guarded("write", path), path.open("wb", buffering=0) as stream:
-                stream.write(account.as_json())
+                stream.write(document)
         else:
-            disk.replace_durable(path.resolve(), account.as_json())
+            disk.replace_durable(path.resolve(), document)
     except StorageError as error:
         raise ConfigError(f"the account could not be written where --report-json says: {error}") from None

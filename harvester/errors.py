@@ -6,6 +6,7 @@
     │   └── LinkError        3   its link is refused or dead: a fresh one may help
     ├── AuthError            4   401, 403 from the API: no retry will help
     ├── PlatformError        5   the API's answer cannot be used, or TLS does not hold
+    │   ├── NotGivenError    5   one call is kept from this key, or its id is none of this platform's
     │   └── TransientError   5   429, 5xx, timeout, cut connection: tried again
     ├── StorageError         6   full, read-only, not writable, vanished
     │   └── MarkError        6   not an archive, or not the one that was expected here
@@ -35,7 +36,7 @@ class RecordingError(HarvestError):
 
 
 class LinkError(RecordingError):
-    """The recording's link was refused or is dead (`status` 401, 403, 404, 410), or what lay there is no recording."""
+    """The recording's link was refused or is dead (`status` 401, 403, 404, 410, or an expired 400), or led to no recording."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -52,6 +53,10 @@ class PlatformError(HarvestError):
     """The API answers, but not with what a call platform answers; or it may not be talked to at all."""
 
     exit_code = 5
+
+
+class NotGivenError(PlatformError):
+    """The platform does not give one call (403, 422): that says nothing about whether it exists."""
 
 
 class TransientError(PlatformError):

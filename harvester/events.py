@@ -56,6 +56,7 @@ def sums(account: Account) -> Event:
         "verdict": account.verdict,
         "exit_code": account.exit_code,
         "listed": account.listed,
+        "revisited": account.revisited,
         "recordings": dict(account.recordings),
         "transcripts": dict(account.transcripts),
         "windows_proven": account.windows_proven,

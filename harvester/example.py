@@ -1,6 +1,7 @@
 """The settings file as it is written: `config.example.toml`, and what `harvester init` makes.
 
-In:   the table of settings, and the values to set.  Out: TOML text, each setting with its meaning, default and flag.
+In:   the table of settings, and the values to set.  Out: TOML text, each setting with its meaning, default and flag,
+and at its end how several accounts are written.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ EXAMPLES = {
     "phone_number": '"+15551234567"',
     "assistant_id": "12",
     "campaign_id": "34",
+    "full_every": '"sunday"',
     "requests_per_minute": "60",
     "bandwidth": '"2M"',
     "max_file_size": '"2G"',
@@ -39,6 +41,27 @@ EXAMPLES = {
     "report_json": '"/var/log/harvester/run.json"',
 }
 """A value to show for each setting that has none by default."""
+
+
+ACCOUNTS = """\
+# Several accounts, which a command goes through one after the other in this order (or only those that --account names): each
+# begins with [[account]], has a name, and an archive and a key of its own (key_file or key_command: HARVESTER_API_KEY is not
+# asked). Any setting above may stand in its table and wins over the one above; but archive, key_file, key_command and
+# checkpoint then stand in the tables alone, and report_json and all from json on stand above them alone. What is written
+# below a [[account]] belongs to it, so these tables come last.
+
+# [[account]]
+# name = "sales"
+# archive = "/srv/calls/sales"
+# key_file = "/etc/harvester/sales.key"
+# type = "outbound"
+
+# [[account]]
+# name = "support"
+# archive = "/srv/calls/support"
+# key_command = "pass show calls/support"
+# requests_per_minute = 30
+"""
 
 
 def settings_file(chosen: Mapping[str, object]) -> str:
@@ -54,7 +77,7 @@ def settings_file(chosen: Mapping[str, object]) -> str:
             lines.append(f"{name} = {toml(chosen[name])}\n")
         else:
             lines.append(f"# {name} = {EXAMPLES[name] if unset else toml(value)}\n")
-    return "\n".join(lines)
+    return "\n".join([*lines, ACCOUNTS])
 
 
 def toml(value: object) -> str:

@@ -8,35 +8,43 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 import platformdirs
 
 from harvester import values
+from harvester.accounts import Meant, meant_by
 from harvester.errors import ConfigError
-from harvester.settings import ENVIRONMENT, FILE_NAME, Resolved, environment_of, flag_of, resolve, table
+from harvester.layers import resolve
+from harvester.settings import ENVIRONMENT, FILE_NAME, Resolved, environment_of, flag_of, table
+from harvester.written import ACCOUNT
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
 SHORT = {"dry_run": "-n", "quiet": "-q", "verbose": "-v"}
 ON_BY_DEFAULT = ("recordings", "progress")
-LASTING = ("must_exist", "allow_private_hosts", "log_json")
+LASTING = ("must_exist", "allow_private_hosts", "log_json", "strict")
 """Switches that a settings file may set for good, and so need a flag that turns them back."""
 
-SWITCHES = ("dry_run", "must_exist", "allow_private_hosts", "json", "quiet", "log_json")
+SWITCHES = ("dry_run", "must_exist", "allow_private_hosts", "json", "quiet", "log_json", "full", "strict")
 
 
-def with_settings(*groups: str) -> Callable[[Command], Command]:
-    """Give a command `--config` and the flags of the settings of these groups, as one argument `flags`."""
+def with_settings(*groups: str, accounts: bool = True) -> Callable[[Command], Command]:
+    """Give a command `--config`, the flags of the settings of these groups and, unless `accounts` is False, `--account`."""
 
     def decorate(command: Command) -> Command:
         for name, (_, setting) in reversed(table().items()):
             if setting.group in groups:
                 command = _option(name, setting.help, setting.default_text)(command)
-        return click.option("--config", "config_file", metavar="FILE", help=f"Settings file; else ./{FILE_NAME}.")(
-            command
-        )
+        if accounts:
+            command = click.option(
+                f"--{ACCOUNT}",
+                multiple=True,
+                metavar="NAME",
+                help="Of the accounts in the settings file, only this one.",
+            )(command)
+        return click.option("--config", metavar="FILE", help=f"Settings file; else ./{FILE_NAME}.")(command)
 
     return decorate
 
@@ -56,16 +64,26 @@ def _option(name: str, help_text: str, default_text: str) -> Callable[[Command],
     return click.option(*names, metavar="VALUE", help=shown)
 
 
-def resolved_from(config_file: str | None, flags: dict[str, object]) -> Resolved:
-    """Join the flags of a command with the environment and the settings file. Raises ConfigError."""
-    given = {name.removeprefix("flag_"): value for name, value in flags.items() if value is not None and value != ()}
-    return resolve(given, os.environ, _settings_path(config_file))
+def meant_from(typed: dict[str, Any]) -> Meant:
+    """Join what was typed with the environment and the settings file, for each account that is meant. Raises ConfigError."""
+    return meant_by(_given(typed), os.environ, _settings_path(typed["config"]), typed[ACCOUNT])
+
+
+def resolved_from(typed: dict[str, Any]) -> Resolved:
+    """Join what was typed with the environment and a settings file without accounts. Raises ConfigError."""
+    return resolve(_given(typed), os.environ, _settings_path(typed["config"]))
 
 
 def unknown_variables(environment: Mapping[str, str]) -> set[str]:
     """Return the variables that begin like ours and mean nothing: most likely a slip of the finger."""
-    known = {environment_of(name) for name in (*table(), "config", "api_key")}
+    known = {environment_of(name) for name in (*table(), "config", "api_key", ACCOUNT)}
     return {name for name in environment if name.startswith(ENVIRONMENT)} - known
+
+
+def _given(typed: dict[str, Any]) -> dict[str, object]:
+    """Return the settings that were given as flags."""
+    flags = {name.removeprefix("flag_"): value for name, value in typed.items() if name.startswith("flag_")}
+    return {name: value for name, value in flags.items() if value is not None and value != ()}
 
 
 def _settings_path(config_file: str | None) -> Path | None:

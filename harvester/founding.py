@@ -17,7 +17,7 @@ from harvester.place import local_state
 from harvester.run import check_platform, open_api
 from harvester.settings import Resolved, table
 
-NOT_KEPT = frozenset({"archive", "must_exist", "from", "to", "json", "quiet", "verbose", "dry_run", "limit"})
+NOT_KEPT = frozenset({"archive", "must_exist", "from", "to", "json", "quiet", "verbose", "dry_run", "limit", "full"})
 """Settings that are for one call of the command line, or that `init` sets itself. A day would be the same every night."""
 
 

@@ -14,8 +14,10 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from harvester.errors import ConfigError
-from harvester.settings import Resolved, Settings, flag_of
+from harvester.settings import Resolved, Settings, environment_of, flag_of
 
 VARIABLE = "HARVESTER_API_KEY"
 CREDENTIAL = "harvester-api-key"
@@ -26,9 +28,30 @@ LONGEST_KEY_BYTES = 65536
 
 
 def key_of(resolved: Resolved, environment: Mapping[str, str]) -> tuple[str, str | None]:
-    """Return the key and a warning or None, as `read_key`; but --key-file and --key-command win over the environment."""
-    by_flag = any(resolved.sources[name] == flag_of(name) for name in ("key_file", "key_command"))
-    return read_key(resolved.settings, {**environment, VARIABLE: ""} if by_flag else environment)
+    """Return the key and a warning or None, as `read_key`; but what is nearer to the user wins, as for every setting.
+
+    --key-file and --key-command win over HARVESTER_API_KEY, and a key_command over a key_file from farther away. One of several
+    accounts has the key that its settings name, and no other: one variable, or one credential, cannot be the key of several.
+    Raises ConfigError.
+    """
+    settings = resolved.settings
+    file, command = (_distance(resolved, name) for name in ("key_file", "key_command"))
+    if command < file:
+        settings = msgspec.structs.replace(settings, key_file=None)
+    if resolved.account:
+        environment = {}
+    elif 0 in (file, command):
+        environment = {**environment, VARIABLE: ""}
+    return read_key(settings, environment)
+
+
+def _distance(resolved: Resolved, name: str) -> int:
+    """Return how far from the user a setting was given: 0 as a flag, 1 in the environment, 2 in the file, 3 not at all."""
+    near = (flag_of(name), environment_of(name))
+    source = resolved.sources[name]
+    if source in near:
+        return near.index(source)
+    return 3 if source == "default" else 2
 
 
 def has_key(resolved: Resolved, environment: Mapping[str, str]) -> bool:

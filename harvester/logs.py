@@ -82,8 +82,17 @@ def set_up(*, verbose: int, quiet: bool, as_json: bool) -> None:
     root.propagate = False
 
 
-def keep_in(path: Path) -> None:
-    """Keep log lines in a file of limited size too; where that cannot be written, the run goes on without."""
+def keep_in(path: Path | None) -> None:
+    """Keep log lines in a file of limited size too, from now on in this one alone; None: in no file any more.
+
+    Where it cannot be written, the run goes on without.
+    """
+    root = logging.getLogger("harvester")
+    for earlier in [each for each in root.handlers if isinstance(each, logging.handlers.RotatingFileHandler)]:
+        root.removeHandler(earlier)
+        earlier.close()
+    if path is None:
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = logging.handlers.RotatingFileHandler(
@@ -94,7 +103,7 @@ def keep_in(path: Path) -> None:
         return
     kept.setLevel(logging.INFO)
     kept.setFormatter(_Plain("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.getLogger("harvester").addHandler(kept)
+    root.addHandler(kept)
 
 
 def note_in_file(message: str) -> None:

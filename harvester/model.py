@@ -50,6 +50,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     unreadable: bool = False  # nothing at all could be read: the row is kept, and the call counts as failed
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the call is over; a status that nobody knows counts as over."""
+        return self.status not in UNENDED_STATUSES
+
+    @property
     def created_on(self) -> dt.date | None:
         """The day of `created_at` as received; None where it cannot be read."""
         try:
@@ -153,6 +158,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     link: str | None = (
         None  # of the recording that the archive holds, as the row named it, without query and phone numbers
     )
+    left: bool = False  # its recording is pending because recordings were switched off
+    gone: bool = False  # the platform has the call itself no more; the archive keeps what it holds of it
     reason: str | None = None  # why it is pending, failed or gone
 
 
@@ -187,3 +194,52 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int = 0  # written for this call
     reason: str | None = None  # why it failed, is pending or gone; None otherwise
     known: bool = False  # the archive said so already; this run has learnt nothing new
+
+
+class Figures(msgspec.Struct, kw_only=True):
+    """What the listing showed of the calls of one day: how many there are, and how many of them have what."""
+
+    calls: int = 0
+    recorded: int = 0  # with a link to a recording
+    transcribed: int = 0
+    timed: int = 0  # with a duration above 0
+
+    def take(self, call: Call) -> None:
+        """Count one call."""
+        self.calls += 1
+        self.recorded += call.recording_url is not None
+        self.transcribed += call.transcript is not None
+        self.timed += bool(call.duration_seconds)
+
+
+Days = dict[dt.date, Figures]
+"""Figures for each day on which calls were created, as `created_at` names it."""
+
+
+class Reach(enum.StrEnum):
+    """How much of the account a run lists."""
+
+    FULL = "full"  # everything that its filters select
+    RECENT = "recent"  # from the last proven day on, less the look-back, and what is still open
+    DATES = "dates"  # the days that were asked for
+
+
+class Coverage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run that ended by itself has proven, as its last ledger line tells."""
+
+    reach: Reach
+    filters: dict[str, str]  # the filters of its query without dates, by their names; never a phone number
+    by_number: bool = False  # a phone number was asked for besides
+    listed_from: dt.date | None = None
+    proven_through: dt.date | None = None  # every call up to this day has been listed under these filters, and proven
+    proven: bool = False  # the run ended by itself, and all that it listed is proven whole
+    days: Days = msgspec.field(default_factory=dict)  # those that the run has listed whole
+
+
+class PastRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One closed run of the archive."""
+
+    run: str
+    closed_at: dt.datetime  # aware
+    verdict: str
+    coverage: Coverage

@@ -13,7 +13,7 @@ import datetime as dt
 
 import msgspec
 
-from harvester.model import UNCONNECTED_STATUSES, UNENDED_STATUSES, Call, Entry, Outcome, State
+from harvester.model import UNCONNECTED_STATUSES, Call, Entry, Outcome, State
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +30,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     fetch: bool  # download the recording
     recording: State  # how the recording stands when it is not fetched
     transcript: State
+    left: bool = False  # the recording is not fetched only because recordings are switched off
     reason: str | None = None
     news: bool = True  # False: the archive knows all of this already, and nothing need be written, not even a line
 
@@ -45,13 +46,18 @@ def decide(call: Call, entry: Entry | None, rules: Rules, now: dt.datetime) -> N
     fetch, recording, reason = _recording(call, entry, rules, now)
     held = State.UNCHANGED if entry and entry.recording is State.SAVED else entry.recording if entry else None
     waited = entry is not None and entry.transcript is State.PENDING
+    left = fetch and not rules.recordings
+    if left:
+        fetch, recording, reason = False, State.PENDING, "recordings are switched off (--no-recordings)"
+    back = entry is not None and (entry.gone or entry.left != left)
     return Needs(
         new_version=changed,
         fetch=fetch,
         recording=recording,
         transcript=transcript,
+        left=left,
         reason=reason,
-        news=changed or fetch or recording is not held or (waited and transcript is not State.PENDING),
+        news=changed or back or fetch or recording is not held or (waited and transcript is not State.PENDING),
     )
 
 
@@ -84,7 +90,7 @@ def _recording(call: Call, entry: Entry | None, rules: Rules, now: dt.datetime) 
         return False, State.FAILED, f"{call.flaw}; it is kept as received"
     if held and call.link in (held, None):
         return False, State.UNCHANGED, None
-    if may_come and _is_going_on(call):  # a recording that is there already is still being written
+    if may_come and not call.has_ended:  # a recording that is there already is still being written
         return False, State.PENDING, "the call has not ended"
     if call.recording_url is None:
         if may_come:
@@ -94,17 +100,11 @@ def _recording(call: Call, entry: Entry | None, rules: Rules, now: dt.datetime) 
         return False, State.ABSENT, None
     if entry and entry.recording is State.GONE and entry.digest == call.digest:
         return False, State.GONE, entry.reason
-    if not rules.recordings:
-        return False, State.PENDING, "recordings are switched off (--no-recordings)"
     return True, State.SAVED, None
-
-
-def _is_going_on(call: Call) -> bool:
-    return call.status in UNENDED_STATUSES
 
 
 def _may_come(call: Call, rules: Rules, now: dt.datetime) -> bool:
     """Whether something that is missing may still appear: the call was answered, or goes on, and that is not long ago."""
     if call.ended_at is None or now - call.ended_at > dt.timedelta(days=rules.grace_days):
         return False
-    return _is_going_on(call) or (call.status not in UNCONNECTED_STATUSES and bool(call.duration_seconds))
+    return not call.has_ended or (call.status not in UNCONNECTED_STATUSES and bool(call.duration_seconds))

@@ -17,7 +17,7 @@ import msgspec
 
 from harvester.errors import HarvestError
 from harvester.logs import escaped
-from harvester.model import Outcome, State, WindowResult
+from harvester.model import Outcome, Reach, State, WindowResult
 
 SHOWN = 20
 """How many failed calls the screen names; the account in the file names all."""
@@ -51,8 +51,15 @@ class Account(msgspec.Struct, kw_only=True):
     exit_code: int = 0
     dry_run: bool = False
     filtered: bool = False  # only a part of the account was asked for
+    reach: str = ""  # how much was listed: "full", "recent" or "dates"
+    why: str = ""  # why so much
+    listed_from: dt.date | None = None
+    proven_through: dt.date | None = (
+        None  # every call up to this day is proven to have been listed, by this run or earlier ones
+    )
     listed: int = 0
-    unreached: int = 0  # listed, and the run ended before they were settled
+    revisited: int = 0  # not listed, and asked for by their ids
+    unreached: int = 0  # of both, and the run ended before they were settled
     recordings: Counter[str] = msgspec.field(default_factory=Counter)
     transcripts: Counter[str] = msgspec.field(default_factory=Counter)
     claimed_at_start: int = 0
@@ -64,6 +71,8 @@ class Account(msgspec.Struct, kw_only=True):
     failures: list[Failure] = msgspec.field(default_factory=list)
     gone: list[Failure] = msgspec.field(default_factory=list)  # found by this run to be gone
     mended_runs: list[str] = msgspec.field(default_factory=list)
+    alarms: list[str] = msgspec.field(default_factory=list)  # figures that leave the archive's own history
+    strict: bool = False  # whether an alarm decides the exit code
     warnings: list[str] = msgspec.field(default_factory=list)
     error: str | None = None
 
@@ -98,7 +107,7 @@ class Account(msgspec.Struct, kw_only=True):
         `seconds` is how long the run took, `signal` the number of the one that stopped it, `error` what ended it.
         """
         self.seconds, self.finished_at = round(seconds, 3), finished_at
-        self.unreached = self.listed - sum(self.recordings.values())
+        self.unreached = self.listed + self.revisited - sum(self.recordings.values())
         if error:
             self.verdict, self.exit_code, self.error = "incomplete", error.exit_code, str(error)
         elif signal:
@@ -106,7 +115,7 @@ class Account(msgspec.Struct, kw_only=True):
         elif self.failures or self.windows_unproven or self.unreached:
             self.verdict, self.exit_code = "incomplete", EXIT_INCOMPLETE
         else:
-            self.verdict, self.exit_code = "complete", 0
+            self.verdict, self.exit_code = "complete", EXIT_INCOMPLETE if self.alarms and self.strict else 0
 
     def as_json(self) -> bytes:
         """Return the account as JSON in ASCII, so that nothing in it writes on a terminal, in the order of its fields."""
@@ -141,6 +150,7 @@ def trouble_of(account: Account) -> list[str]:
     if len(account.windows_unproven) > SHOWN:
         lines.append(f"and {len(account.windows_unproven) - SHOWN:,} windows more")
     lines += [f"mended: the run {run} was cut off; its files are in order now" for run in account.mended_runs]
+    lines += [f"alarm: {alarm}" for alarm in account.alarms]
     lines += [f"warning: {warning}" for warning in account.warnings]
     return [escaped(line) for line in lines]  # a reason that holds a line break must not forge a line
 
@@ -149,7 +159,12 @@ def _table(account: Account) -> list[str]:
     """Show how the calls ended: a column for each state, a row each for recordings and transcripts."""
     states = [str(state) for state in State]
     heads = ["to save" if account.dry_run and state == State.SAVED else state for state in states]
-    lines = [f"{counted(account.listed, 'call')} listed", f"{'':12}" + "".join(f"{head:>11}" for head in heads)]
+    since = f" since {account.listed_from}" if account.listed_from else ""
+    more = f", {account.revisited:,} more asked for by id" if account.revisited else ""
+    lines = [
+        f"{counted(account.listed, 'call')} listed{since}{more}",
+        f"{'':12}" + "".join(f"{head:>11}" for head in heads),
+    ]
     for label, counts in (("recordings", account.recordings), ("transcripts", account.transcripts)):
         lines.append(f"{label:12}" + "".join(f"{counts[state]:>11,}" for state in states))
     if account.unreached:
@@ -173,7 +188,13 @@ def _verdict(account: Account) -> str:
         if account.dry_run:
             return "dry run: the listing is proven whole; without --dry-run the calls above are saved"
         chosen = " under these filters" if account.filtered else ""
-        return f"complete: everything that the platform lists{chosen} is settled, and the listing is proven whole"
+        since = f" since {account.listed_from}" if account.listed_from else ""
+        earlier = "; what is older was proven by earlier runs" if account.reach == Reach.RECENT else ""
+        strict = "; an alarm was raised, and --strict makes it exit 3" if account.exit_code else ""
+        return (
+            f"complete: everything that the platform lists{chosen}{since} is settled, and the listing is proven whole"
+            f"{earlier}{strict}"
+        )
     parts = []
     if account.failures:
         parts.append(f"{len(account.failures):,} failed, and the next run tries them again")

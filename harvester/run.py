@@ -11,8 +11,6 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import logging
-import os
-import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,12 +24,14 @@ from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.ledger import now_text
 from harvester.archive.local import LocalState
 from harvester.archive.mark import Mark, check_owner, hold, write_mark
-from harvester.archive.stage import Stager
+from harvester.archive.stage import Stager, gone_draft
 from harvester.archive.store import Archive, new_run_id
+from harvester.course import Course, Source
 from harvester.errors import HarvestError, StorageError
-from harvester.model import KNOWN_STATUSES, Call, Entry, Outcome, Query, Window, WindowResult
+from harvester.model import KNOWN_STATUSES, Call, Entry, Outcome, Query, Window
 from harvester.needs import Rules, decide, sift
-from harvester.pipeline import Draft, Emit, Pipeline, Sift, Todo
+from harvester.outset import alarms_after, course_of, known_of
+from harvester.pipeline import LARGEST_GROUP, Draft, Pipeline, Sift, Todo
 from harvester.place import local_state
 from harvester.platform.api import Api
 from harvester.platform.bandwidth import Bandwidth
@@ -44,6 +44,7 @@ from harvester.progress import Progress
 from harvester.report import Account, Traffic
 from harvester.settings import Resolved, Settings
 from harvester.settle import Settler
+from harvester.signals import Signals
 
 log = logging.getLogger(__name__)
 
@@ -109,17 +110,18 @@ class _Run:
         self._local = local
         self._progress = progress
         self._started = time.monotonic()
+        self._began_at = dt.datetime.now(dt.UTC)
         started_at = now_text()
         self._account = Account(
             run=new_run_id(local.archive, dt.datetime.now(dt.UTC)),
             archive=disk.path_text(local.archive),
             started_at=started_at,
             dry_run=self._settings.dry_run,
+            strict=self._settings.strict,
             filtered=self._settings.query() != Query(),
             warnings=warnings_of(self._settings),
         )
-        self._windows: list[WindowResult] = []
-        self._signal: int | None = None
+        self._signals = Signals()
         self._rules = Rules(recordings=self._settings.recordings, grace_days=self._settings.recording_grace_days)
 
     async def dry(self, mark: Mark | None) -> Account:
@@ -137,7 +139,10 @@ class _Run:
                 on_outcome=self._count,
                 workers=1,
             )
-            await self._pump(pipeline)
+            course = self._course(checkpoint)
+            await self._pump(pipeline, course)
+            for entry in course.lost:
+                self._count(gone_draft(entry).outcome)
         finally:
             if checkpoint:
                 checkpoint.close()
@@ -150,9 +155,10 @@ class _Run:
         checkpoint = self._open_checkpoint(mark)
         archive = Archive(self._local.archive, checkpoint, self._account.run, min_free_bytes=settings.min_free)
         try:
+            course = self._course(checkpoint)
             self._account.mended_runs = archive.begin(events.run_started(self._resolved))
-            failure = await self._fill(archive, checkpoint)
-            await anyio.to_thread.run_sync(self._close, archive, failure)
+            failure = await self._fill(archive, checkpoint, course)
+            await anyio.to_thread.run_sync(self._close, archive, course, failure)
         finally:
             archive.abandon()
             checkpoint.close()
@@ -161,7 +167,7 @@ class _Run:
     def _open_checkpoint(self, mark: Mark) -> Checkpoint:
         return Checkpoint.caught_up(self._local.checkpoint, self._local.archive, mark.archive_id)
 
-    async def _fill(self, archive: Archive, checkpoint: Checkpoint) -> HarvestError | None:
+    async def _fill(self, archive: Archive, checkpoint: Checkpoint, course: Course) -> HarvestError | None:
         settings = self._settings
         async with AsyncExitStack() as stack:
             recordings = await stack.enter_async_context(
@@ -184,8 +190,22 @@ class _Run:
                 on_outcome=self._count,
                 workers=settings.workers,
             )
-            await self._pump(pipeline)
-        return pipeline.failure
+            await self._pump(pipeline, course)
+        if pipeline.failure or self._signals.received is not None:
+            return pipeline.failure
+        return await self._settle_lost(archive, course.lost)
+
+    async def _settle_lost(self, archive: Archive, lost: list[Entry]) -> HarvestError | None:
+        """Put into the ledger which calls are gone. Return the error that ends the run, if one does."""
+        for start in range(0, len(lost), LARGEST_GROUP):
+            drafts = [gone_draft(entry) for entry in lost[start : start + LARGEST_GROUP]]
+            try:
+                outcomes = await anyio.to_thread.run_sync(archive.commit, drafts)
+            except HarvestError as error:
+                return error
+            for outcome in outcomes:
+                self._count(outcome)
+        return None
 
     def _sifter(self, checkpoint: Checkpoint | None) -> Sift:
         def sifted(calls: list[Call]) -> tuple[list[Outcome], list[Todo]]:
@@ -194,12 +214,12 @@ class _Run:
 
         return sifted
 
-    async def _pump(self, pipeline: Pipeline[Draft]) -> None:
+    async def _pump(self, pipeline: Pipeline[Draft], course: Course) -> None:
         """Run the pipeline; a signal stops it, a second one ends the process on the spot."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._watch_signals, pipeline)
+            tasks.start_soon(self._signals.watch, pipeline.stop, self._progress.say)
             tasks.start_soon(self._tick)
-            await pipeline.run(self._list)
+            await pipeline.run(functools.partial(course.run, self._source(course)))
             tasks.cancel_scope.cancel()
 
     async def _tick(self) -> None:
@@ -207,48 +227,42 @@ class _Run:
             await anyio.sleep(1)
             self._progress.beat()
 
-    async def _watch_signals(self, pipeline: Pipeline[Draft]) -> None:
-        if os.name == "nt":
-            return
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-            async for number in signals:
-                if self._signal is not None:
-                    self._progress.say("stopped; the next run mends what is open")
-                    os._exit(128 + number)
-                self._signal = number
-                self._progress.say(
-                    f"{signal.Signals(number).name}: finishing what is in flight; once more stops at once"
-                )
-                pipeline.stop()
+    def _course(self, checkpoint: Checkpoint | None) -> Course:
+        self._known = known_of(self._settings, checkpoint)
+        return course_of(self._resolved, checkpoint, self._known, self._account, self._count, self._began_at)
 
-    async def _list(self, emit: Emit) -> None:
-        limit = self._settings.limit
-
-        async def count(calls: list[Call]) -> bool:
-            if limit is not None:
-                calls = calls[: limit - self._account.listed]
-            self._account.listed += len(calls)
-            return await emit(calls) and (limit is None or self._account.listed < limit)
-
+    def _source(self, course: Course) -> Source:
+        """Return what a course asks of the platform."""
+        read = functools.partial(read_call, naive_zone=self._settings.timezone)
         listing = Listing(
             self._api.page,
-            functools.partial(read_call, naive_zone=self._settings.timezone),
-            count,
+            read,
+            course.take,
             per_page=self._settings.per_page,
             pages_in_flight=self._settings.pages_in_flight,
             on_total=self._progress.expect,
-            on_window=self._add_window,
+            on_window=course.add_window,
         )
-        try:
-            await listing.list_calls(self._settings.query(), dt.datetime.now(dt.UTC).date())
-        finally:
-            self._account.claimed_at_start, self._account.claimed_at_end = listing.claim.at_start, listing.claim.at_end
-        if limit is not None and self._account.listed >= limit:
-            self._account.windows_unproven[:] = [f"stopped after {limit:,} calls, as --limit asked"]
 
-    def _add_window(self, result: WindowResult) -> None:
-        self._windows.append(result)
-        self._account.add_window(result)
+        async def list_calls(query: Query) -> None:
+            try:
+                await listing.list_calls(query, self._began_at.date())
+            finally:
+                if not self._account.claimed_at_start:
+                    claim = listing.claim
+                    self._account.claimed_at_start, self._account.claimed_at_end = claim.at_start, claim.at_end
+
+        async def count_all() -> int:
+            return (await self._api.page(Window(query=Query()), 1, 1)).total
+
+        return Source(
+            list_calls=list_calls,
+            has_seen=listing.has_seen,
+            count_all=count_all,
+            requests=lambda: self._api.gate.budget.sent,
+            ask=self._api.call,
+            read_call=read,
+        )
 
     def _count(self, outcome: Outcome) -> None:
         self._account.count(outcome)
@@ -258,15 +272,22 @@ class _Run:
         budget = self._api.gate.budget
         self._account.traffic = Traffic(requests=budget.sent, throttled=budget.throttled)
         self._account.conclude(
-            seconds=time.monotonic() - self._started, finished_at=now_text(), signal=self._signal, error=failure
+            seconds=time.monotonic() - self._started,
+            finished_at=now_text(),
+            signal=self._signals.received,
+            error=failure,
         )
 
-    def _close(self, archive: Archive, failure: HarvestError | None) -> None:
+    def _close(self, archive: Archive, course: Course, failure: HarvestError | None) -> None:
         """Close the run. Where the storage does not take even that, the next run mends it. Blocks."""
-        self._conclude(failure)
+        settled = self._account.listed + self._account.revisited == sum(self._account.recordings.values())
         try:
-            for result in self._windows:
+            coverage = course.conclude(ended_well=failure is None and self._signals.received is None and settled)
+            now = self._began_at.astimezone(self._settings.timezone)
+            self._account.alarms = alarms_after(course.scope, coverage, self._known, self._settings.query(), now)
+            self._conclude(failure)
+            for result in course.windows:
                 archive.note(events.window_walked(result))
-            archive.close(events.sums(self._account), self._account.as_json())
+            archive.close(events.sums(self._account), self._account.as_json(), coverage)
         except StorageError as error:
             self._conclude(failure or error)

@@ -5,6 +5,7 @@ In:   accounts, verifications, settings.  Out: text; who prints it, and where, i
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import sys
@@ -95,7 +96,7 @@ def settings_json(resolved: Resolved) -> bytes:
         name: {"value": resolved.text_of(name), "source": resolved.sources[name], "environment": environment_of(name)}
         for name in table()
     }
-    return msgspec.json.format(msgspec.json.encode(rows), indent=2)
+    return json.dumps(rows, indent=2).encode()  # ASCII: a path may be of any bytes
 
 
 def status_text(status: Status) -> str:
@@ -120,6 +121,8 @@ def status_text(status: Status) -> str:
         lines += [f"  call {each.id!a} ({each.place}): {each.reason or 'no reason noted'}" for each in opened[:SHOWN]]
         if len(opened) > SHOWN:
             lines.append(f"  and {len(opened) - SHOWN:,} more; --json names all")
+    if status.left_out:
+        lines.append(f"{counted(status.left_out, 'recording')} left out: recordings were switched off")
     return "\n".join(map(escaped, lines))  # a reason that holds a line break must not forge a line
 
 

@@ -1,39 +1,27 @@
 """Every setting, once: its name, type, default, unit, meaning, and how it is read.
 
-In:   flags, environment, settings file.  Out: `Resolved`: the `Settings`, and where each value came from.
+In:   nothing.  Out: the table of settings; `Settings`, and `Resolved`: also where each value came from.
 
 A setting has one name everywhere: `requests_per_minute` in the file is `--requests-per-minute` as a flag and
-`HARVESTER_REQUESTS_PER_MINUTE` in the environment. A flag wins over the environment, that over the file, that over the default.
-The same reader serves all three, so a value means the same wherever it comes from, and a wrong one is refused with its place.
+`HARVESTER_REQUESTS_PER_MINUTE` in the environment. harvester/layers.py says which of them wins.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import functools
-import re
-import tomllib
 import typing
 import zoneinfo
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from harvester import values
-from harvester.errors import ConfigError
 from harvester.model import KNOWN_TYPES, Query
 
 ENVIRONMENT = "HARVESTER_"
 FILE_NAME = "harvester.toml"
-SECRETS = ("api_key", "key", "token")
-
-LONGEST_SHOWN = 100
-"""How many characters of a refused value a message shows."""
-
-LARGEST_SHOWN = 10**LONGEST_SHOWN
-"""Python refuses to write numbers of more than 4,300 digits as text."""
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -73,6 +61,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     phone_number: Annotated[str | None, Setting(values.text, "only calls from or to this number")] = None
     assistant_id: Annotated[int | None, Setting(values.whole(1), "only calls of this assistant")] = None
     campaign_id: Annotated[int | None, Setting(values.whole(1), "only calls of this campaign")] = None
+
+    lookback_days: Annotated[
+        int,
+        Setting(
+            values.whole(0, 3660),
+            "days before the last proven one that a later run without dates lists again: what came late is found there",
+        ),
+    ] = 7
+    full: Annotated[
+        bool, Setting(values.switch, "list everything again: finds what changed or was deleted long ago")
+    ] = False
+    full_every: Annotated[
+        values.Rhythm | None,
+        Setting(
+            values.rhythm,
+            "make every so many runs a full one (7), or the first on a weekday (sunday)",
+            default_text="never, but for the first",
+        ),
+    ] = None
+    strict: Annotated[bool, Setting(values.switch, "let an alarm end the run with exit code 3")] = False
 
     per_page: Annotated[int, Setting(values.whole(1, 100), "calls per list page, 1 to 100")] = 100
     pages_in_flight: Annotated[int, Setting(values.whole(1, 64), "list pages asked for at the same time")] = 4
@@ -173,6 +181,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     sources: dict[str, str]
+    account: str | None = None  # its name, where the settings file has several
 
     def text_of(self, name: str) -> str:
         """Return a setting's value as text, as the settings file would say it."""
@@ -204,77 +213,3 @@ def flag_of(name: str) -> str:
 def environment_of(name: str) -> str:
     """Return the environment variable of a setting."""
     return ENVIRONMENT + name.upper()
-
-
-def resolve(flags: Mapping[str, object], environment: Mapping[str, str], file: Path | None) -> Resolved:
-    """Join flags, environment and settings file. Raises ConfigError that names the place of what is wrong."""
-    written, lines = _read_file(file) if file else ({}, {})
-    chosen: dict[str, object] = {}
-    sources: dict[str, str] = {}
-    for name, (field, setting) in table().items():
-        variable = environment_of(name)
-        if flags.get(name) is not None:
-            source, value = flag_of(name), flags[name]
-        elif environment.get(variable):
-            source, value = variable, environment[variable]
-        elif name in written:
-            source, value = f"{file}, line {lines[name]}", written[name]
-        else:
-            sources[name] = "default"
-            continue
-        try:
-            chosen[field] = setting.read(value)
-        except ValueError as error:
-            raise ConfigError(f"{source}: {_shown(value)} is not {error}") from None
-        sources[name] = source
-    settings = Settings(**chosen)  # type: ignore[arg-type]
-    _check_together(settings, sources)
-    return Resolved(settings=settings, sources=sources)
-
-
-def _check_together(settings: Settings, sources: Mapping[str, str]) -> None:
-    if settings.date_from and settings.date_to and settings.date_from > settings.date_to:
-        raise ConfigError(
-            f"{sources['from']}: from ({settings.date_from}) is later than to ({settings.date_to}, {sources['to']})"
-        )
-
-
-def _read_file(path: Path) -> tuple[dict[str, object], dict[str, int]]:
-    """Return the values of a settings file and the line of each."""
-    try:
-        text = path.read_bytes().decode()
-        written = tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(f"the settings file {path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"the settings file {path} is not UTF-8 text") from None
-    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
-        raise ConfigError(f"the settings file {path} is not TOML: {error}") from None
-    lines = {name: _line_of(name, text) for name in written}
-    known = table()
-    for name, line in lines.items():
-        if name in SECRETS:
-            raise ConfigError(f"{path}, line {line}: the key does not belong here; name its file with key_file")
-        if isinstance(written[name], dict):
-            raise ConfigError(
-                f"{path}, line {line}: {name!a} is a table; settings stand in none, each is `name = value`"
-            )
-        if name not in known:
-            raise ConfigError(f"{path}, line {line}: there is no setting {name!a}; `harvester config` lists them all")
-    return written, lines
-
-
-def _shown(value: object) -> str:
-    """Return a refused value as a message may show it: short, and without what a URL may hold of secrets."""
-    if isinstance(value, list | tuple | dict) or (isinstance(value, int) and abs(value) > LARGEST_SHOWN):
-        return "what stands there"
-    if isinstance(value, bool):
-        return str(value).lower()
-    safe = re.sub(r"(?<=//).*(?=@)|(?<=\?).*", "...", str(value), flags=re.DOTALL)
-    return ascii(safe if len(safe) <= LONGEST_SHOWN else safe[:LONGEST_SHOWN] + "...")
-
-
-def _line_of(name: str, text: str) -> int:
-    """Find the line on which a top-level key stands; tomllib does not tell."""
-    shape = re.compile(rf"\s*\[*\s*[\"']?{re.escape(name)}[\"']?\s*[=\].]")
-    return next((number for number, line in enumerate(text.split("\n"), start=1) if shape.match(line)), 1)

@@ -8,6 +8,7 @@ written.
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from pathlib import Path
 
@@ -55,11 +56,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     running: bool
     last_run: LastRun | None
     pending: list[Open]
+    left_out: int  # calls of which only the recording is pending, because recordings were switched off
     failed: list[Open]
 
     def as_json(self) -> bytes:
-        """Return it as JSON."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2)
+        """Return it as JSON in ASCII, so that nothing in it writes on a terminal."""
+        return json.dumps(msgspec.to_builtins(self), indent=2).replace("\x7f", "\\u007f").encode()
 
 
 def read_status(settings: Settings) -> Status:
@@ -69,13 +71,14 @@ def read_status(settings: Settings) -> Status:
     running, last_run = _newest_run(local)
     with closing(Checkpoint.copied(local.checkpoint, local.archive, mark.archive_id)) as checkpoint:
         entries = list(checkpoint.unsettled())
-        calls = checkpoint.count()
+        calls, left_out = checkpoint.count(), checkpoint.count_left_out()
     return Status(
         archive=disk.path_text(local.archive),
         calls=calls,
         running=running,
         last_run=last_run,
         pending=_open(entries, State.PENDING),
+        left_out=left_out,
         failed=_open(entries, State.FAILED),
     )
 

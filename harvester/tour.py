@@ -17,10 +17,11 @@ from harvester.archive.verify import Verification, verify
 from harvester.demo.calls import CallBook
 from harvester.demo.server import Options, serve
 from harvester.errors import ConfigError
+from harvester.layers import resolve
 from harvester.progress import Progress
 from harvester.report import Account
 from harvester.run import harvest
-from harvester.settings import Resolved, resolve
+from harvester.settings import Resolved
 
 CALLS = 200
 

@@ -54,7 +54,7 @@ def switch(value: object) -> bool:
     raise ValueError("true or false")
 
 
-def whole(least: int, most: int | None = None) -> Read:
+def whole(least: int, most: int | None = None) -> Callable[[object], int]:
     """Return a reader of whole numbers from `least` to `most`."""
     allowed = f"a whole number from {least} to {most:,}" if most is not None else f"a whole number, at least {least}"
 
@@ -117,6 +117,23 @@ def date(value: object) -> dt.date:
     except (ValueError, OverflowError):
         pass
     raise ValueError("a day such as 2025-08-04, or 30d for thirty days ago")
+
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+Rhythm = int | str
+"""Every so many runs, or a word of WEEKDAYS."""
+
+
+def rhythm(value: object) -> Rhythm:
+    """A number of runs, 1 to 1,000, or a weekday."""
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word in WEEKDAYS:
+        return word
+    try:
+        return whole(1, 1000)(value)
+    except ValueError:
+        raise ValueError("a number of runs from 1 to 1,000, or a weekday such as sunday") from None
 
 
 def choice(*allowed: str) -> Read:

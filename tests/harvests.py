@@ -12,10 +12,11 @@ import anyio
 
 from harvester.archive.verify import Verification, verify
 from harvester.demo.server import Platform
+from harvester.layers import resolve
 from harvester.progress import Progress
 from harvester.report import Account
 from harvester.run import harvest
-from harvester.settings import resolve
+from harvester.settings import Settings
 
 
 class Harvests:
@@ -40,6 +41,10 @@ class Harvests:
     async def run(self, **flags: object) -> Account:
         """Run once in this process, with the flags named as settings."""
         return await harvest(resolve(flags, self.environment, None), self.platform.key, Progress(shown=False))
+
+    def settings(self) -> Settings:
+        """Return the settings that a run without flags has."""
+        return resolve({}, self.environment, None).settings
 
     async def cli(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
         """Run the command line to its end, as a user would, without a terminal."""

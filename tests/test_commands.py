@@ -33,6 +33,16 @@ async def test_init_makes_an_archive_that_is_expected(platform: Platform, harves
     assert harvests.files()
 
 
+async def test_init_keeps_nothing_that_is_for_one_time(harvests: Harvests) -> None:
+    """What was given for this one time (a full listing, a limit) does not stand in the settings file for every night."""
+    made = await harvests.cli(
+        "init", "--write", "mine.toml", "--full", "--limit", "3", "--lookback-days", "9", "--strict"
+    )
+    text = (harvests.folder / "mine.toml").read_text()
+    assert made.returncode == 0
+    assert {"lookback_days = 9", "strict = true", "# full = false", "# limit = 100"} <= set(text.splitlines())
+
+
 async def test_a_run_of_init_without_its_share_writes_nothing(harvests: Harvests) -> None:
     """The settings file of `init` makes a run stop when the archive is not there, on another machine too: exit 6."""
     await harvests.cli("init", "--write", "mine.toml")
@@ -93,6 +103,31 @@ async def test_status_answers_while_a_run_is_going_on(platform: Platform, harves
     await process.aclose()
     assert done.returncode == 0
     assert json.loads(done.stdout)["running"] is True
+
+
+async def test_plan_tells_what_a_run_would_take(platform: Platform, harvests: Harvests) -> None:
+    """A plan costs a handful of requests and writes nothing: the calls, the requests and the bytes to come."""
+    done = await harvests.cli("plan", "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["calls"], told["new_calls"]) == (0, 65, 65)
+    assert len(platform.requests) < 20
+    assert not harvests.archive.exists()
+    shown = (await harvests.cli("plan")).stdout.decode()
+    assert shown.startswith("calls to list")
+    assert "nothing was written" in shown
+    assert (await harvests.cli("plan", HARVESTER_API_KEY="wrong")).returncode == 4
+
+
+async def test_status_shows_what_the_last_run_found_changed(platform: Platform, harvests: Harvests) -> None:
+    """`status --changes` names each changed call with its fields, old and new, for people and as JSON."""
+    await harvests.run()
+    call = next(i for i in platform.book.ids() if platform.book.row(i)["status"] == "ended")
+    platform.book.change(call, status="completed")
+    await harvests.run(full=True)
+    shown = await harvests.cli("status", "--changes")
+    told = json.loads((await harvests.cli("status", "--changes", "--json")).stdout)
+    assert (shown.returncode, told["changed"], told["calls"][0]["id"]) == (0, 1, str(call))
+    assert all(word in shown.stdout.decode() for word in (str(call), "status", "ended", "completed"))
 
 
 async def test_status_of_nothing_is_an_error(harvests: Harvests) -> None:

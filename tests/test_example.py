@@ -8,8 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harvester.accounts import meant_by
 from harvester.example import settings_file, toml
-from harvester.settings import Settings, environment_of, flag_of, resolve, table
+from harvester.layers import resolve
+from harvester.settings import Settings, environment_of, flag_of, table
+from harvester.written import OF_THE_COMMAND, OWN
 
 EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
 
@@ -22,7 +25,7 @@ CHOSEN = st.fixed_dictionaries(
         "retry_wait_seconds": st.floats(0, 3600),
         "recordings": st.booleans(),
         "per_page": st.integers(1, 100),
-        "from": st.dates(),
+        "from": st.dates(dt.date(1970, 1, 1), dt.datetime.now(dt.UTC).date()),
         "timezone": st.sampled_from(["UTC", "Europe/Berlin"]),
     },
 )
@@ -30,8 +33,14 @@ CHOSEN = st.fixed_dictionaries(
 
 def uncommented(text: str) -> str:
     """Return a settings file in which every setting that stands as a comment is set."""
-    names = tuple(f"# {name} = " for name in table())
-    return "\n".join(line[2:] if line.startswith(names) else line for line in text.splitlines())
+    names = tuple(f"# {name} = " for name in (*table(), "name"))
+    return "\n".join(line[2:] if line.startswith((*names, "# [[account]]")) else line for line in text.splitlines())
+
+
+def in_two(text: str) -> tuple[str, str]:
+    """Return the settings of the example, and its accounts."""
+    settings, several, accounts = text.partition("# Several accounts")
+    return settings, several + accounts
 
 
 def test_the_example_is_what_the_code_says() -> None:
@@ -42,7 +51,7 @@ def test_the_example_is_what_the_code_says() -> None:
 
 def test_every_value_of_the_example_is_one(tmp_path: Path) -> None:
     """With all comments of settings taken away the file is TOML, holds every setting, and each passes its reader."""
-    text = uncommented(EXAMPLE.read_text())
+    text = uncommented(in_two(EXAMPLE.read_text())[0])
     assert list(tomllib.loads(text)) == list(table())
     (tmp_path / "all.toml").write_text(text)
     found = resolve({}, {}, tmp_path / "all.toml")
@@ -50,6 +59,22 @@ def test_every_value_of_the_example_is_one(tmp_path: Path) -> None:
     for name, (field, _) in table().items():
         if (default := getattr(Settings(), field)) not in (None, ()):
             assert getattr(found.settings, field) == default, name
+
+
+def test_the_accounts_of_the_example_are_accounts(tmp_path: Path) -> None:
+    """With the comments of its tables taken away, the example has two accounts, each with what it needs."""
+    settings, accounts = in_two(EXAMPLE.read_text())
+    (tmp_path / "accounts.toml").write_text(settings + uncommented(accounts))
+    found = meant_by({}, {}, tmp_path / "accounts.toml")
+    assert [(each.account, str(each.settings.archive)) for each in found.accounts] == [
+        ("sales", "/srv/calls/sales"),
+        ("support", "/srv/calls/support"),
+    ]
+    (about,) = (paragraph for paragraph in accounts.split("\n\n") if "Several" in paragraph)
+    assert all(name in about for name in (*OWN, *OF_THE_COMMAND))
+    talk = [name for name, (_, setting) in table().items() if setting.group == "talk"]
+    assert list(table())[-len(talk) :] == talk
+    assert f"all from {talk[0]} on" in about.replace("\n# ", " ")
 
 
 @pytest.mark.parametrize("name", table())

@@ -14,8 +14,8 @@ from harvester.settings import Settings, flag_of, table
 DOCUMENTED = """
     --archive --base-url --key-file --key-command --from --to --status --type --phone-number --assistant-id --campaign-id
     --per-page --requests-per-minute --workers --bandwidth --max-file-size --min-free --no-recordings
-    --allow-private-hosts --recording-host --checkpoint --limit --dry-run --report-json --json --log-json
-    --no-progress --config --help -n -q -v -h
+    --allow-private-hosts --recording-host --checkpoint --lookback-days --full --limit --dry-run --report-json --json --log-json
+    --no-progress --config --account --help -n -q -v -h
 """
 """Those of the design, but for what is to come."""
 
@@ -141,7 +141,7 @@ def test_version_and_help_answer(shell: Shell) -> None:
     for flag in ("--help", "-h"):
         done = shell.run(flag)
         assert done.returncode == 0
-        assert {"demo", "run", "status", "verify", "init", "config", "platform"} <= set(done.stdout.split())
+        assert {"demo", "run", "plan", "status", "verify", "init", "config", "platform"} <= set(done.stdout.split())
 
 
 def test_help_imports_nothing_heavy() -> None:

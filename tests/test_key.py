@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from harvester.accounts import meant_by
 from harvester.errors import ConfigError
-from harvester.key import read_key
+from harvester.key import key_of, read_key
+from harvester.layers import resolve
 from harvester.settings import Settings
 
 SECRET = "sk-Secret_0123"
@@ -128,3 +130,39 @@ def test_a_command_that_does_not_end_is_stopped() -> None:
     """A password manager that waits for somebody must not hold up a nightly run."""
     waits = f"{shlex.quote(sys.executable)} -c 'import signal; signal.pause()'"
     assert "did not end within 0.05 seconds" in refusal(Settings(key_command=waits), {}, seconds=0.05)
+
+
+def test_what_is_nearer_to_the_user_wins(tmp_path: Path) -> None:
+    """A flag wins over the variable, and a command over a file that was named farther away; else the file comes first."""
+    file, command = str(key_file(tmp_path, b"of-the-file")), printing("of-the-command")
+    (tmp_path / "h.toml").write_text(f"key_file = '{file}'\n")
+    key = {"HARVESTER_API_KEY": "of-the-environment"}
+
+    def found(flags: dict[str, str], environment: dict[str, str]) -> str:
+        return key_of(resolve(flags, environment, tmp_path / "h.toml"), environment)[0]
+
+    assert found({}, key) == "of-the-environment"
+    assert found({}, {}) == "of-the-file"
+    assert found({"key_file": file}, key) == "of-the-file"
+    assert found({"key_command": command}, key) == "of-the-command"
+    assert found({}, {"HARVESTER_KEY_COMMAND": command}) == "of-the-command"
+    assert found({}, {"HARVESTER_KEY_COMMAND": command, "HARVESTER_KEY_FILE": file}) == "of-the-file"
+
+
+def test_an_account_has_the_key_of_its_own_settings(tmp_path: Path) -> None:
+    """Neither a variable nor systemd's credential is the key of one among several; a flag is, when it alone is meant."""
+    key_file(tmp_path, b"of-systemd", name="harvester-api-key")
+    one, other = key_file(tmp_path, b"of-one", name="one"), printing("of-other")
+    (tmp_path / "h.toml").write_text(
+        f"[[account]]\nname = 'one'\narchive = 'a'\nkey_file = '{one}'\n"
+        f'[[account]]\nname = \'other\'\narchive = \'b\'\nkey_command = """{other}"""\n'
+    )
+    environment = {"HARVESTER_API_KEY": "of-the-environment", "CREDENTIALS_DIRECTORY": str(tmp_path)}
+
+    def found(flags: dict[str, str], *chosen: str) -> list[str]:
+        meant = meant_by(flags, environment, tmp_path / "h.toml", chosen)
+        return [key_of(each, environment)[0] for each in meant.accounts]
+
+    assert found({}) == ["of-one", "of-other"]
+    assert found({"key_file": str(one)}, "other") == ["of-one"]
+    assert found({"key_command": printing("of-a-flag")}, "one") == ["of-a-flag"]

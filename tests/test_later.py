@@ -38,7 +38,7 @@ async def test_a_dead_link_fails_once_and_is_gone_then(platform: Platform, harve
     platform.faults.add(Fault(where="recording", kind="gone", match=dead))
     first, second = await harvests.run(), await harvests.run()
     asked = platform.count("recording")
-    third = await harvests.run()
+    third = await harvests.run(full=True)
     assert [account.exit_code for account in (first, second, third)] == [3, 0, 0]
     assert [len(first.failures), len(second.gone), len(third.gone)] == [1, 1, 0]
     assert third.recordings[State.GONE] == 1
@@ -62,12 +62,12 @@ async def test_a_recording_that_is_held_stays_held(platform: Platform, harvests:
     old = platform.book.row(call_id)["recording_url"]
     await harvests.run()
     platform.book.change(call_id, recording_url="/calls/999999.mp3")
-    moved = await harvests.run()
+    moved = await harvests.run(full=True)
     asked = platform.count("recording")
     platform.book.change(call_id, recording_url=None)
-    none = await harvests.run()
+    none = await harvests.run(full=True)
     platform.book.change(call_id, recording_url=old)
-    back = await harvests.run()
+    back = await harvests.run(full=True)
     assert [account.exit_code for account in (moved, none, back)] == [3, 0, 0]
     assert platform.count("recording") == asked
     assert harvests.path(call_id, "mp3").read_bytes() == platform.book.recording(call_id)

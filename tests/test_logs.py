@@ -179,3 +179,19 @@ def test_setting_up_again_closes_what_was_open(tmp_path: Path) -> None:
     assert first.stream is None
     assert (tmp_path / "first").read_text() == ""
     assert "of the second" in (tmp_path / "second").read_text()
+
+
+def test_only_one_file_is_kept_at_a_time(tmp_path: Path) -> None:
+    """What is said of one account stands in its own log, and nowhere when no log is kept any more."""
+    set_up(quiet=True)
+    for name in ("first", "second"):
+        logs.keep_in(tmp_path / name)
+        log.info("of the %s", name)
+        logs.note_in_file(f"noted of the {name}")
+    logs.keep_in(tmp_path / "first" / "no folder")
+    log.info("of the third")
+    logs.keep_in(None)
+    log.info("of all")
+    for name in ("first", "second"):
+        lines = (tmp_path / name).read_text().splitlines()
+        assert [line.rpartition(": ")[2] for line in lines] == [f"of the {name}", f"noted of the {name}"]

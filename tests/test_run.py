@@ -51,7 +51,7 @@ async def test_a_second_run_downloads_nothing(platform: Platform, harvests: Harv
     """With nothing new, the next run asks for no recording, writes no file, and is complete."""
     await harvests.run()
     before, asked = harvests.files(), platform.count("recording")
-    account = await harvests.run()
+    account = await harvests.run(full=True)
     assert account.exit_code == 0
     assert account.recordings[State.UNCHANGED] > 30
     assert (harvests.files(), platform.count("recording")) == (before, asked)
@@ -76,7 +76,7 @@ async def test_a_changed_call_becomes_a_new_version(platform: Platform, harvests
     call_id = next(i for i in platform.book.ids() if platform.book.row(i)["recording_url"])
     asked = platform.count("recording")
     platform.book.change(call_id, transcript="A better transcript.")
-    account = await harvests.run()
+    account = await harvests.run(full=True)
     assert harvests.path(call_id, "v2.txt").read_text() == "A better transcript.\n"
     assert (account.recordings[State.SAVED], platform.count("recording")) == (0, asked)
     assert [line["event"] for line in harvests.lines() if line.get("id") == str(call_id)][1:] == ["changed"]

@@ -1,5 +1,6 @@
 """Every setting: from which place it comes, and how a wrong one is refused."""
 
+import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -8,9 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harvester.accounts import meant_by
 from harvester.errors import ConfigError
 from harvester.example import EXAMPLES, toml
-from harvester.settings import Resolved, Settings, environment_of, flag_of, resolve, table
+from harvester.layers import resolve
+from harvester.settings import Resolved, Settings, environment_of, flag_of, table
 
 DEFAULTS = Settings()
 
@@ -159,6 +162,75 @@ def test_from_later_than_to_is_refused() -> None:
     ):
         resolve({"from": "2025-08-05"}, {"HARVESTER_TO": "2025-08-04"}, None)
     assert resolve({"from": "2025-08-04", "to": "2025-08-04"}, {}, None).settings.date_to
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("from", "1969-12-31", "from (1969-12-31) lies before 1970-01-01; no call is older than that"),
+        ("to", "0001-01-01", "to (0001-01-01) lies before 1970-01-01"),
+        ("from", "99999d", "lies before 1970-01-01"),
+        ("from", "2931-01-01", "from (2931-01-01) lies in the future; today is "),
+        ("to", "9999-12-31", "to (9999-12-31) lies in the future"),
+    ],
+)
+def test_a_day_on_which_there_can_be_no_call_is_refused(name: str, value: str, said: str, tmp_path: Path) -> None:
+    """Before 1970 or in the future: a slip of the finger, named with its place, wherever it came from."""
+    for flags, environment, text, place in (
+        ({name: value}, {}, "", f"--{name}"),
+        ({}, {f"HARVESTER_{name.upper()}": value}, "", f"HARVESTER_{name.upper()}"),
+        ({}, {}, f"{name} = {value if '-' in value else toml(value)}\n", f"{tmp_path}/harvester.toml, line 1"),
+    ):
+        (tmp_path / "harvester.toml").write_text(text)
+        with pytest.raises(ConfigError) as caught:
+            resolve(flags, environment, tmp_path / "harvester.toml")
+        assert str(caught.value).startswith(f"{place}: {name} (")
+        assert said in str(caught.value)
+
+
+def test_today_and_tomorrow_are_not_the_future() -> None:
+    """Where the zone of the platform is ahead of UTC, its today is our tomorrow; the day after is refused."""
+    today = dt.datetime.now(dt.UTC).date()
+    for ahead in (0, 1):
+        day = str(today + dt.timedelta(days=ahead))
+        assert str(resolve({"from": day, "to": day}, {}, None).settings.date_to) == day
+    assert "lies in the future" in (refused({"HARVESTER_TO": str(today + dt.timedelta(days=3))}, None) or "")
+    assert refused({"HARVESTER_FROM": "1970-01-01"}, None) is None
+
+
+def test_full_and_dates_contradict_each_other() -> None:
+    """A full run lists everything; with dates it would not. All places are named."""
+    with pytest.raises(
+        ConfigError, match=r"^--full: full lists everything: leave out from \(HARVESTER_FROM\) and to \(--to\)$"
+    ):
+        resolve({"full": True, "to": "2025-08-04"}, {"HARVESTER_FROM": "2025-08-04"}, None)
+    with pytest.raises(ConfigError, match=r"^HARVESTER_FULL: full lists everything: leave out to \(--to\)$"):
+        resolve({"to": "2025-08-04"}, {"HARVESTER_FULL": "yes"}, None)
+    assert resolve({"to": "2025-08-04", "full": False}, {"HARVESTER_FULL": "yes"}, None).settings.date_to
+
+
+WORDS = (
+    "[[account]]",
+    "[account]",
+    "[account.x]",
+    "name = 'a'",
+    "archive = 'b'",
+    'key_file = """',
+    '"""',
+    "account = [",
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.lists(st.sampled_from(WORDS) | st.text(max_size=5)).map("\n".join))
+def test_no_file_with_accounts_ends_in_anything_but_accounts_or_a_refusal(text: str, tmp_path: Path) -> None:
+    """Whatever stands where among tables and their pieces, it is read, or refused with the file's name."""
+    file = tmp_path / "any.toml"
+    file.write_bytes(text.encode())
+    try:
+        meant_by({}, {}, file)
+    except ConfigError as error:
+        assert str(file) in str(error)  # noqa: PT017 - that there is none is as good
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

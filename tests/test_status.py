@@ -8,9 +8,10 @@ import pytest
 
 from harvester.archive.layout import ACCOUNT, LEDGER, run_key
 from harvester.archive.local import LocalState
+from harvester.layers import resolve
 from harvester.place import local_state
 from harvester.screen import status_text
-from harvester.settings import Settings, resolve
+from harvester.settings import Settings
 from harvester.status import CUT_OFF, GOING_ON, read_status
 from tests.archive.sites import Site, call
 

@@ -9,6 +9,7 @@ disk, because SQLite does not survive network shares. Who only asks gets a copy 
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import logging
 import sqlite3
@@ -20,23 +21,16 @@ from typing import Self
 import msgspec
 
 from harvester.archive import ledger
-from harvester.archive.layout import LEDGER, RUNS
-from harvester.archive.ledger import Line, Position
+from harvester.archive.layout import LEDGER, RUNS, UNDATED
+from harvester.archive.ledger import Position
+from harvester.archive.table import COLUMNS, FORMAT, LEFT_OUT, SCHEMA, UNSETTLED, entry_from, entry_of, row_of
 from harvester.errors import LedgerError, StorageError
-from harvester.model import Entry, State
+from harvester.model import Entry, PastRun
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
-UNSETTLED = "recording IN ('pending', 'failed') OR transcript = 'pending'"
-SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS entry (id TEXT PRIMARY KEY, digest TEXT NOT NULL, place TEXT NOT NULL, version INTEGER NOT NULL,
-  recording TEXT NOT NULL, transcript TEXT NOT NULL, offered INTEGER NOT NULL, link TEXT, reason TEXT) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS unsettled ON entry (place) WHERE {UNSETTLED};
-"""
-COLUMNS = "id, digest, place, version, recording, transcript, offered, link, reason"
 LINES_PER_TRANSACTION = 10_000
+IDS_PER_BATCH = 10_000
 
 CHECKED_BYTES = 256 * 1024 * 1024
 """Up to this size, about a million calls, every page is looked at when the checkpoint is opened: 0.2 s, or what a slow disk takes
@@ -97,25 +91,69 @@ class Checkpoint:
         query = f"SELECT {COLUMNS} FROM entry WHERE id = ?"
         with _storage(self._path):
             rows = (self._db.execute(query, (call_id,)).fetchone() for call_id in ids)
-            return {row[0]: _entry(row) for row in rows if row}
+            return {row[0]: entry_from(row) for row in rows if row}
 
     def count(self) -> int:
         """Return how many calls the archive knows."""
-        with _storage(self._path):
-            return int(self._db.execute("SELECT count(*) FROM entry").fetchone()[0])
+        return self._count("TRUE")
 
-    def unsettled(self) -> Iterator[Entry]:
-        """Yield every entry whose recording is pending or failed, or whose transcript is pending, by place."""
-        with _storage(self._path):
-            yield from map(
-                _entry,
-                self._db.execute(f"SELECT {COLUMNS} FROM entry WHERE {UNSETTLED} ORDER BY place"),
-            )
+    def count_present(self) -> int:
+        """Return how many of them the platform is not known to have deleted."""
+        return self._count("NOT gone")
 
-    def learn(self, entries: Iterable[Entry], position: Position) -> None:
+    def count_unsettled(self, before: dt.date, *, left_out: bool = False) -> int:
+        """Return how many of the entries that `unsettled` yields are of calls from before a day, or of no known day."""
+        folder = before.strftime("%Y/%m/%d")
+        older = f"(place < '{folder}' OR place >= '{UNDATED}')"
+        return sum(self._count(f"({which}) AND {older}") for which in (UNSETTLED, LEFT_OUT)[: 1 + left_out])
+
+    def unsettled(self, *, left_out: bool = False) -> Iterator[Entry]:
+        """Yield every entry whose recording is pending or failed, or whose transcript is pending, by place.
+
+        With `left_out` those too whose recording is pending only because recordings were switched off.
+        """
+        with _storage(self._path):
+            for which in (UNSETTLED, LEFT_OUT)[: 1 + left_out]:
+                yield from map(
+                    entry_from, self._db.execute(f"SELECT {COLUMNS} FROM entry WHERE {which} ORDER BY place").fetchall()
+                )
+
+    def count_left_out(self) -> int:
+        """Return of how many calls only the recording is pending, because recordings were switched off."""
+        return self._count(LEFT_OUT)
+
+    def present_ids(self) -> Iterator[str]:
+        """Yield the id of every call that the platform is not known to have deleted, a batch at a time."""
+        last = ""
+        while True:
+            with _storage(self._path):
+                query = "SELECT id FROM entry WHERE id > ? AND NOT gone ORDER BY id LIMIT ?"
+                ids = [row[0] for row in self._db.execute(query, (last, IDS_PER_BATCH))]
+            yield from ids
+            if len(ids) < IDS_PER_BATCH:
+                return
+            last = ids[-1]
+
+    def oldest_place(self) -> str | None:
+        """Return the place of the oldest call that is dated, such as `2025/08/04/123`; None where there is none."""
+        with _storage(self._path):
+            (place,) = self._db.execute("SELECT min(place) FROM entry WHERE place GLOB '[0-9]*'").fetchone()
+        return None if place is None else str(place)
+
+    def past_runs(self) -> list[PastRun]:
+        """Return what closed runs have told of their coverage, oldest first."""
+        with _storage(self._path):
+            rows = self._db.execute("SELECT past FROM run ORDER BY number").fetchall()
+            return [_past_run.decode(row[0]) for row in rows]
+
+    def _count(self, which: str) -> int:
+        with _storage(self._path):
+            return int(self._db.execute(f"SELECT count(*) FROM entry WHERE {which}").fetchone()[0])
+
+    def learn(self, entries: Iterable[Entry], position: Position, runs: Iterable[PastRun] = ()) -> None:
         """Take in what the ledger says up to `position`. The lines must be durable already."""
         with _storage(self._path):
-            self._learn(entries, position)
+            self._learn(entries, position, runs)
 
     @property
     def position(self) -> Position:
@@ -166,24 +204,31 @@ class Checkpoint:
         if position.run_id and not _in_chain(archive, position):
             raise _StaleError("it has read another ledger than the one that lies there")
         entries: list[Entry] = []
+        runs: list[PastRun] = []
         lines = 0
         for line, behind in ledger.read_from(archive, position):
             position = behind
             lines += 1
             if entry := entry_of(line):
                 entries.append(entry)
+            if run := ledger.past_run_of(line, position.run_id):
+                runs.append(run)
             if lines % LINES_PER_TRANSACTION == 0:
-                self._learn(entries, position)
+                self._learn(entries, position, runs)
                 entries.clear()
+                runs.clear()
         if lines:
-            self._learn(entries, position)
+            self._learn(entries, position, runs)
 
-    def _learn(self, entries: Iterable[Entry], position: Position) -> None:
+    def _learn(self, entries: Iterable[Entry], position: Position, runs: Iterable[PastRun]) -> None:
         self._db.execute("BEGIN")
         try:
             self._db.executemany(
-                "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                map(_row, entries),
+                "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                map(row_of, entries),
+            )
+            self._db.executemany(
+                "INSERT INTO run (past) VALUES (?)", ((msgspec.json.encode(run).decode(),) for run in runs)
             )
             text = msgspec.json.encode(position).decode()
             self._db.execute("INSERT OR REPLACE INTO about VALUES ('position', ?)", (text,))
@@ -194,50 +239,15 @@ class Checkpoint:
             raise
 
 
+_past_run = msgspec.json.Decoder(PastRun)
+
+
 class _StaleError(LedgerError):
     """The checkpoint is damaged, or belongs to something else than this ledger."""
 
 
 UNFIT = (OSError, sqlite3.Error, LedgerError, ValueError)
 """What a checkpoint raises that is lost, noise, damaged or stale. A LedgerError may be the ledger's own, and then comes again."""
-
-Row = tuple[str, str, str, int, str, str, int, str | None, str | None]
-
-
-def entry_of(line: Line) -> Entry | None:
-    """Return what a ledger line says of its call; None for the lines that are about no call."""
-    if line.id is None or line.recording is None or line.transcript is None:
-        return None
-    return Entry(
-        id=line.id,
-        digest=line.digest or "",
-        place=line.place or "",
-        version=line.version or 0,
-        recording=line.recording.state,
-        transcript=line.transcript.state,
-        offered=line.recording.offered,
-        link=line.recording.link,
-        reason=line.reason,
-    )
-
-
-def _row(e: Entry) -> Row:
-    return e.id, e.digest, e.place, e.version, e.recording, e.transcript, e.offered, e.link, e.reason
-
-
-def _entry(row: Row) -> Entry:
-    call_id, digest, place, version, recording, transcript, offered, link, reason = row
-    return Entry(
-        id=call_id,
-        digest=digest,
-        place=place,
-        version=version,
-        recording=State(recording),
-        transcript=State(transcript),
-        offered=bool(offered),
-        link=link,
-        reason=reason,
-    )
 
 
 def _in_chain(archive: Path, position: Position) -> bool:

@@ -21,7 +21,7 @@ import msgspec
 from harvester.archive import disk
 from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, RUN_ID, RUNS
 from harvester.errors import LedgerError
-from harvester.model import File, State
+from harvester.model import Coverage, File, PastRun, State
 
 GENESIS = "0" * 64
 """What the first line of an archive continues."""
@@ -37,6 +37,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     offered: bool = False
     link: str | None = None
+    left: bool = False
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +55,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     transcript: Side | None = None
     files: tuple[File, ...] = ()
     reason: str | None = None
+    gone: bool = False
+    verdict: str | None = None
+    coverage: msgspec.Raw = msgspec.Raw()  # read by `past_run_of`, so that an unknown form of it spoils no line
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +70,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _line = msgspec.json.Decoder(Line)
+_coverage = msgspec.json.Decoder(Coverage)
 
 
 def run_ids(archive: Path) -> list[str]:
@@ -102,6 +107,18 @@ def decode_line(raw: bytes) -> Line:
         return _line.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LedgerError(f"the line cannot be read ({error})") from error
+
+
+def past_run_of(line: Line, run_id: str) -> PastRun | None:
+    """Return what the last line of a run tells of its coverage; None for every other line, and for one in an unknown form."""
+    if not bytes(line.coverage):
+        return None
+    try:
+        coverage = _coverage.decode(line.coverage)
+        closed_at = dt.datetime.fromisoformat(line.at)
+    except (msgspec.DecodeError, ValueError):
+        return None
+    return PastRun(run=run_id, closed_at=closed_at, verdict=line.verdict or "", coverage=coverage)
 
 
 def check_link(line: Line, after: Position, where: str) -> None:

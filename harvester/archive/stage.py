@@ -29,6 +29,8 @@ SUFFIXES = ("json", "txt", *Container)
 """Of all files that one version of a call may have."""
 
 
+DELETED = "the platform has the call no more; what the archive holds of it stays"
+
 LONGEST_WORD = 100
 """Of a status or a date, in characters: the platform may send anything, and a ledger line should stay a line."""
 
@@ -62,6 +64,26 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     entry: Entry
     event: Event
     staged: tuple[Staged, ...] = ()
+
+
+def gone_draft(entry: Entry) -> Draft:
+    """Return what is to be committed about a call that the platform has no more. What the archive holds of it stays."""
+    return Draft(
+        outcome=Outcome(id=entry.id, recording=State.GONE, transcript=State.GONE, reason=DELETED),
+        entry=msgspec.structs.replace(entry, gone=True, reason=DELETED),
+        event={
+            "event": "gone",
+            "id": entry.id,
+            "digest": entry.digest,
+            "place": entry.place,
+            "version": entry.version,
+            "recording": {"state": entry.recording, "offered": entry.offered, "link": entry.link},
+            "transcript": {"state": entry.transcript},
+            "gone": True,
+            "files": [],
+            "reason": DELETED,
+        },
+    )
 
 
 class Stager:
@@ -118,6 +140,7 @@ class Stager:
             transcript=State.SAVED if call.transcript is not None else needs.transcript,
             offered=call.recording_url is not None or (entry is not None and entry.offered),
             link=call.link if received else entry.link if entry else None,
+            left=needs.left,
             reason=reason or call.flaw,
         )
         event = _event(call, entry, new_entry, outcome, received, [each.file for each in staged])
@@ -192,6 +215,8 @@ def _event(
 ) -> Event:
     """Say in one ledger line what happened to a call: no phone number, no name, no text, no query string."""
     recording: Event = {"state": entry.recording, "offered": entry.offered, "link": entry.link}
+    if entry.left:
+        recording["left"] = True
     if received:
         transfer = received.transfer
         recording |= {

@@ -25,7 +25,7 @@ from harvester.archive.ledger import Event, Ledger
 from harvester.archive.manifest import write_manifest
 from harvester.archive.stage import Draft
 from harvester.errors import StorageError
-from harvester.model import Entry, File, Outcome, State
+from harvester.model import Coverage, Entry, File, Outcome, PastRun, State
 
 SMALL_DISK_SHARE = 0.01
 DEFAULT_MIN_FREE_BYTES = 1024**3
@@ -78,9 +78,15 @@ class Archive:
         """Put an event that is about no call into the ledger. Raises StorageError."""
         self._append([event])
 
-    def close(self, sums: Event, account: bytes) -> None:
-        """Close the run: last ledger line with its `sums`, account, manifest. Raises StorageError."""
-        self._append([{"event": "run-closed", **sums}])
+    def close(self, sums: Event, account: bytes, coverage: Coverage | None = None) -> None:
+        """Close the run: last ledger line with its `sums` and `coverage`, account, manifest. Raises StorageError."""
+        event: Event = {"event": "run-closed", **sums}
+        runs = []
+        if coverage:
+            event["coverage"] = msgspec.to_builtins(coverage, str_keys=True)
+            verdict = str(sums.get("verdict", ""))
+            runs = [PastRun(run=self.run_id, closed_at=dt.datetime.now(dt.UTC), verdict=verdict, coverage=coverage)]
+        self._append([event], runs=runs)
         self.abandon()
         _finish_run(self.root, self.run_id, account)
 
@@ -102,11 +108,11 @@ class Archive:
                 "make room and run again: what is saved stays"
             )
 
-    def _append(self, events: list[Event], entries: Sequence[Entry] = ()) -> None:
+    def _append(self, events: list[Event], entries: Sequence[Entry] = (), runs: Sequence[PastRun] = ()) -> None:
         opened = self._opened()
         with self._ended_by_failure():
             opened.append(events)
-            self._checkpoint.learn(entries, opened.position)
+            self._checkpoint.learn(entries, opened.position, runs)
 
     def _opened(self) -> Ledger:
         if self._ledger is None:

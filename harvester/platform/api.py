@@ -18,7 +18,7 @@ import anyio
 import msgspec
 from yarl import URL
 
-from harvester.errors import AuthError, ConfigError, PlatformError, TransientError
+from harvester.errors import AuthError, ConfigError, NotGivenError, PlatformError, TransientError
 from harvester.model import Page, Window
 from harvester.platform.budget import Gate
 from harvester.platform.retry import RetryPolicy, retry
@@ -38,8 +38,8 @@ LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
 
 
 NOT_FOUND = frozenset({404})
-UNAVAILABLE_CALL = frozenset({403, 404, 422})
-"""Answers to a single call that say that there is none for us; 422: an id of another form than theirs, as some rows have it."""
+NOT_GIVEN = frozenset({403, 422})
+"""Answers about a single call, not about the key or the filters; 422: an id of another form than theirs, as some rows have it."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,12 +125,14 @@ class Api:
         return await retry(self._policy, attempt, f"page {number}")
 
     async def call(self, call_id: str) -> bytes | None:
-        """Fetch one call's row by its id, byte for byte; None when the platform does not give it (any more).
+        """Fetch one call's row by its id, byte for byte; None when the platform has none of this id (404).
 
-        Raises AuthError when the key is refused (401); 403 is about this one call.
+        Raises NotGivenError when it does not say (403, 422), AuthError when the key is refused (401), PlatformError.
         """
-        answer = await self._get(f"user/calls/{urllib.parse.quote(call_id, safe='')}", {}, UNAVAILABLE_CALL)
-        return None if answer.status in UNAVAILABLE_CALL else answer.body
+        answer = await self._get(f"user/calls/{urllib.parse.quote(call_id, safe='')}", {}, NOT_FOUND | NOT_GIVEN)
+        if answer.status in NOT_GIVEN:
+            raise NotGivenError(f"the platform does not give the call {call_id!a} by its id ({answer.status})")
+        return None if answer.status in NOT_FOUND else answer.body
 
     async def _get(self, path: str, parameters: dict[str, str], expected: Set[int] = NOT_FOUND) -> Answer:
         return await retry(self._policy, lambda _: self._request(path, parameters, expected), path)

@@ -55,6 +55,10 @@ class Listing:
         self._walker = Walker(self._page, read_call, self._pass_on, pages_in_flight=pages_in_flight)
         self.claim = Claim()
 
+    def has_seen(self, call_id: str) -> bool:
+        """Whether any page so far has shown a call."""
+        return self._walker.has_seen(call_id)
+
     async def list_calls(self, query: Query, today: dt.date) -> None:
         """List all that the query selects, or until `emit` wants no more. `today` is the day in UTC.
 
@@ -66,7 +70,7 @@ class Listing:
 
     async def _list_one(self, survey: Survey) -> None:
         before = self._walker.found
-        async with aclosing(survey.windows(self._on_total)) as windows:
+        async with aclosing(survey.windows(self._on_total, self._walker.show)) as windows:
             async for window, first in windows:
                 if isinstance(first, PlatformError):
                     self._on_window(_unread(window, first))

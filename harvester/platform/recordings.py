@@ -3,20 +3,21 @@
 In:   a `Call` and a `Sink`.  Out: a `Transfer`, once the caller's `judge` has accepted what lies in the sink.
 
 Links are dead sooner or later, and some are signed for minutes only: when one is refused, or leads to something that is no
-recording, the API is asked once for a fresh one. Redirects are followed by hand, and the headers built anew at each hop, so
-that the key never leaves the API's origin. Only the judge knows what a whole recording is; here is only the transport.
+recording, the API is asked for a fresh one, at most twice. Redirects are followed by hand, and the headers built anew at each
+hop, so that the key never leaves the API's origin. Only the judge knows what a whole recording is; here is only the transport.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 import aiohttp
 from yarl import URL
 
-from harvester.errors import LinkError, RecordingError, TransientError
+from harvester.errors import LinkError, NotGivenError, PlatformError, RecordingError, TransientError
 from harvester.model import Call, Transfer
 from harvester.platform.api import Api
 from harvester.platform.bandwidth import Bandwidth
@@ -29,7 +30,17 @@ MOST_REDIRECTS = 5
 READ_BUFFER_BYTES = 1024 * 1024
 """How much a connection reads ahead; aiohttp's default of 64 KiB costs a wake-up of the loop for each."""
 
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 DEAD_LINK = frozenset({401, 403, 404, 410})
+EXPIRED = (b"ExpiredToken", b"Request has expired")
+"""What object stores that speak S3's dialect say in the body of a 400 about a signed link that has died."""
+
+MOST_FRESH_LINKS = 2
+"""One for a link that died while it waited, one more where the platform gave the first out of a cache."""
+
+SHOWN_OF_REFUSAL_BYTES = 4096
+"""How much of a refusal's body is read: it holds a sentence or two."""
+
 KEPT_HEADERS = (
     "content-type",
     "content-length",
@@ -112,17 +123,31 @@ class Recordings:
         Raises RecordingError when it cannot be had, PlatformError when its server cannot be used or every attempt failed,
         AuthError when the key is refused, StorageError from the sink.
         """
-        link = call.recording_url or ""
-        try:
-            return await self._attempts(call, link, sink, judge)
-        except LinkError as error:
-            fresh = await self._fresh_link(call)
-            if fresh is None or fresh == link:
-                raise
+        link, tried = call.recording_url or "", set[str]()
+        while True:
+            tried.add(link)
             try:
-                return await self._attempts(call, fresh, sink, judge)
-            except LinkError as again:
-                raise LinkError(f"{again}; a fresh link did not help", again.status) from error
+                return await self._attempts(call, link, sink, judge)
+            except LinkError as error:
+                fresh = await self._fresh_link(call) if len(tried) <= MOST_FRESH_LINKS else None
+                if fresh is None or fresh in tried:
+                    if len(tried) == 1:
+                        raise
+                    helpless = "a fresh link" if len(tried) == 2 else f"{len(tried) - 1} fresh links"
+                    raise LinkError(f"{error}; {helpless} did not help", error.status) from error
+                link = fresh
+
+    async def size_bytes(self, link: str) -> int | None:
+        """Return how large the recording behind a link is, as its server's headers say; None when nobody tells.
+
+        One attempt; the connection is closed before the body is read. It is a GET all the same: that is all we ever send.
+        """
+        try:
+            async with self._opened(link) as (response, _):
+                response.close()
+                return response.content_length
+        except (RecordingError, PlatformError):
+            return None
 
     async def _attempts(self, call: Call, link: str, sink: Sink, judge: Judge) -> Transfer:
         async def attempt(number: int) -> Transfer:
@@ -133,13 +158,32 @@ class Recordings:
         return await retry(self._policy, attempt, f"recording of call {call.id!a}")
 
     async def _fresh_link(self, call: Call) -> str | None:
-        row = await self._api.call(call.id)
+        try:
+            row = await self._api.call(call.id)
+        except NotGivenError:
+            return None
         return None if row is None else read_call(row).recording_url
 
     async def _download(self, link: str, sink: Sink, attempt: int) -> Transfer:
         """Make one attempt, redirects included. Return when the body's end was reached."""
         started_at = dt.datetime.now(dt.UTC)
-        url, hosts = read_link(link), []
+        async with self._opened(link) as (response, hosts):
+            await self._receive(response, sink)
+            return Transfer(
+                link=bare(read_link(link)),
+                status=response.status,
+                headers={name: response.headers[name] for name in KEPT_HEADERS if name in response.headers},
+                redirect_hosts=hosts,
+                framing=_framing(response),
+                attempts=attempt,
+                started_at=started_at,
+                finished_at=dt.datetime.now(dt.UTC),
+            )
+
+    @asynccontextmanager
+    async def _opened(self, link: str) -> AsyncIterator[tuple[aiohttp.ClientResponse, tuple[str, ...]]]:
+        """Ask for a link, redirects included; give the accepted answer, its body unread, and the hosts redirected to."""
+        url, hosts = read_link(link), list[str]()
         for _ in range(MOST_REDIRECTS + 1):
             check_link(url, self._hosts)
             where = bare(url)
@@ -147,23 +191,12 @@ class Recordings:
             session = self._plain if self._api.is_own(url) else self._guarded
             with translated(where):
                 async with session.get(url, headers=headers, allow_redirects=False) as response:
-                    if response.status in (301, 302, 303, 307, 308):
-                        url = next_hop(url, response.headers.get("Location", ""))
-                        hosts.append(url.host or "")
-                        continue
-                    await self._check_status(response, where)
-                    framing = _framing(response)
-                    await self._receive(response, sink)
-                    return Transfer(
-                        link=bare(read_link(link)),
-                        status=response.status,
-                        headers={name: response.headers[name] for name in KEPT_HEADERS if name in response.headers},
-                        redirect_hosts=tuple(hosts),
-                        framing=framing,
-                        attempts=attempt,
-                        started_at=started_at,
-                        finished_at=dt.datetime.now(dt.UTC),
-                    )
+                    if response.status not in REDIRECTS:
+                        await self._check_status(response, where)
+                        yield response, tuple(hosts)
+                        return
+                    url = next_hop(url, response.headers.get("Location", ""))
+                    hosts.append(url.host or "")
         raise RecordingError(f"{bare(read_link(link))} redirects more than {MOST_REDIRECTS} times")
 
     async def _check_status(self, response: aiohttp.ClientResponse, where: str) -> None:
@@ -172,9 +205,11 @@ class Recordings:
         if status in DEAD_LINK:
             raise LinkError(f"{where} answered {status}", status)
         if status in (408, 425, 429) or status >= 500:
-            said = await response.content.read(4096)
+            said = await response.content.read(SHOWN_OF_REFUSAL_BYTES)
             wait = asked_wait_seconds(response.headers, said, dt.datetime.now(dt.UTC))
             raise TransientError(f"{where} answered {status}", retry_after_seconds=wait, throttled=status == 429)
+        if status == 400 and await _says_expired(response):
+            raise LinkError(f"{where} answered 400: the link has expired", status)
         if status != 200:
             raise RecordingError(f"{where} answered {status}")
         if (encoding := response.headers.get("Content-Encoding", "identity").lower()) != "identity":
@@ -216,6 +251,16 @@ def next_hop(url: URL, location: str) -> URL:
     if url.scheme == "https" and target.scheme != "https":
         raise RecordingError(f"{bare(url)} redirects from https to {target.scheme or 'nowhere'}, which is refused")
     return target
+
+
+async def _says_expired(response: aiohttp.ClientResponse) -> bool:
+    """Whether the body of a refusal, as far as it is read, says that the link has expired."""
+    said = b""
+    while len(said) < SHOWN_OF_REFUSAL_BYTES and (
+        chunk := await response.content.read(SHOWN_OF_REFUSAL_BYTES - len(said))
+    ):
+        said += chunk
+    return any(words in said for words in EXPIRED)
 
 
 def _framing(response: aiohttp.ClientResponse) -> str:

@@ -31,6 +31,9 @@ LONG_AGO = dt.date(1990, 1, 1)
 
 Fetch = Callable[[Window, int], Awaitable[Page]]
 Count = Callable[[Window], Awaitable[int]]
+Show = Callable[[Page], Awaitable[bool]]
+"""Gives on the calls of a page; returns False when no more are wanted."""
+
 DayOf = Callable[[bytes], dt.date | None]
 
 
@@ -53,18 +56,21 @@ class Survey:
         self.total_at_end = 0
 
     async def windows(
-        self, on_total: Callable[[int], None]
+        self, on_total: Callable[[int], None], show: Show
     ) -> AsyncGenerator[tuple[Window, Page | PlatformError], None]:
         """Yield each window with its first page, or the error instead of it, oldest first.
 
-        `on_total` is told how many calls the whole claims to hold. Raises what `fetch` and `count` raise for the whole, and when
-        several windows in a row cannot be begun: the platform is down.
+        `on_total` is told how many calls the whole claims to hold. `show` is given the first page of a listing that is to be
+        cut, so that downloads begin before its dates are surveyed; no window is yielded when it wants no more. Raises what
+        `fetch` and `count` raise for the whole, and when several windows in a row cannot be begun: the platform is down.
         """
         first = await self._fetch(self.whole, 1)
         on_total(first.total)
         self.total_at_start = self.total_at_end = first.total
         rule = None
         if first.last_page > PAGES_PER_WINDOW:
+            if not await show(first):
+                return
             days = await self._sample(first)
             rule = await self._date_rule(days)
         if rule is None:

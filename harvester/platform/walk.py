@@ -133,6 +133,16 @@ class Walker:
         """How many different calls all walks together have seen."""
         return len(self._known)
 
+    def has_seen(self, call_id: str) -> bool:
+        """Whether any page so far has shown a call."""
+        return call_id in self._known
+
+    async def show(self, page: Page) -> bool:
+        """Give on the calls of a page that belongs to no walk; return whether more are wanted."""
+        walk = Walk(total_at_start=page.total, total_at_end=page.total, last_page=page.last_page)
+        await self._take(walk, page)
+        return not walk.stopped
+
     async def walk(self, window: Window, first: Page | None = None) -> WindowResult:
         """Walk a window until it is whole or the walks are used up. `first` is its first page, where it is there already.
 
@@ -147,7 +157,7 @@ class Walker:
                 walk.fail(error)  # the numbers of the walk before are the last ones there are
             first = None
             doubt = walk.doubt(closed=window.closed)
-            if doubt is None or walk.stopped or walk.repeats:
+            if doubt is None or walk.stopped or (walk.repeats and number > 1):
                 break
             log.info("walk %d of the window proves nothing: %s", number, doubt)
         return WindowResult(

@@ -14,7 +14,7 @@ from harvester.demo.calls import CallBook
 from harvester.demo.faults import Fault, Kind
 from harvester.demo.options import DEFAULTS, Options
 from harvester.demo.server import Platform, serve
-from harvester.errors import AuthError, ConfigError, HarvestError, PlatformError, TransientError
+from harvester.errors import AuthError, ConfigError, HarvestError, NotGivenError, PlatformError, TransientError
 from harvester.model import Query, Window
 from harvester.platform.api import LARGEST_ANSWER_BYTES, Api
 from harvester.platform.budget import Budget, Gate
@@ -70,11 +70,18 @@ async def test_a_call_is_read_by_its_id() -> None:
         assert await api.call("7") is None
 
 
-@pytest.mark.parametrize("code", [403, 404, 422])
-async def test_a_call_that_is_not_given_is_none(code: int) -> None:
-    """Withheld, deleted, or an id of another form: it is about this one call, and no reason for the run to end."""
-    async with platform_and_api(Fault(where="call", kind="status", code=code)) as (platform, api):
+async def test_a_call_that_there_is_not_is_none() -> None:
+    """404 is the platform's word for *no such call*, and the only answer that is taken for it."""
+    async with platform_and_api(Fault(where="call", kind="status", code=404)) as (platform, api):
         assert await api.call(str(next(platform.book.ids()))) is None
+
+
+@pytest.mark.parametrize("code", [403, 422])
+async def test_a_call_that_is_not_given_may_still_exist(code: int) -> None:
+    """Withheld, or an id of another form: it is about this one call, says nothing of its existence, and ends no run."""
+    async with platform_and_api(Fault(where="call", kind="status", code=code)) as (platform, api):
+        with pytest.raises(NotGivenError, match=rf"does not give the call '100001' by its id \({code}\)"):
+            await api.call(str(next(platform.book.ids())))
 
 
 async def test_a_key_that_is_refused_for_a_call_ends_it() -> None:

@@ -67,14 +67,14 @@ async def test_an_expired_link_is_renewed() -> None:
 
 
 @pytest.mark.parametrize("code", sorted(DEAD_LINK))
-async def test_a_dead_link_is_an_outcome_after_one_fresh_one(code: int) -> None:
-    """When a fresh link is refused as well it is given up; the message says so, the status is kept."""
+async def test_a_dead_link_is_an_outcome_after_two_fresh_ones(code: int) -> None:
+    """When two fresh links are refused as well it is given up; the message says so, the status is kept."""
     dead = Fault(where="recording", kind="status", code=code)
     async with world(dead, options=Options(signed_links=True)) as w:
-        with pytest.raises(LinkError, match=rf"\.mp3 answered {code}; a fresh link did not help$") as caught:
+        with pytest.raises(LinkError, match=rf"\.mp3 answered {code}; 2 fresh links did not help$") as caught:
             await w.fetch()
         assert caught.value.status == code
-        assert (w.platform.count("recording"), w.platform.count("call")) == (2, 1)
+        assert (w.platform.count("recording"), w.platform.count("call")) == (3, 2)
 
 
 async def test_the_same_link_again_is_not_asked_twice() -> None:

@@ -1,6 +1,7 @@
-"""Where links and redirects of recordings may lead, and who gets the key."""
+"""Where links and redirects of recordings may lead, who gets the key, and what becomes of links that have died."""
 
 import contextlib
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -8,9 +9,10 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from harvester.demo.faults import Fault
-from harvester.errors import PlatformError, RecordingError
+from harvester.demo.options import Options
+from harvester.errors import LinkError, PlatformError, RecordingError
 from harvester.platform.guard import check_link
-from harvester.platform.recordings import MOST_REDIRECTS, next_hop, read_link
+from harvester.platform.recordings import DEAD_LINK, MOST_FRESH_LINKS, MOST_REDIRECTS, next_hop, read_link
 from harvester.platform.wire import bare
 from tests.platform.strange import answering, http
 from tests.platform.visiting import AUDIO, world
@@ -170,3 +172,129 @@ async def test_an_address_that_the_network_refuses_is_an_outcome_at_once() -> No
     async with world() as w:
         with pytest.raises(PlatformError, match=r"^http://127\.1/1\.mp3: the address cannot be used$"):
             await w.fetch("http://127.1/1.mp3?signature=1")
+
+
+SIGNED = Options(signed_links=True)
+"""The platform signs its links: every one that it gives is another one."""
+
+
+@pytest.mark.parametrize("code", sorted(DEAD_LINK))
+@pytest.mark.parametrize("dead", [1, MOST_FRESH_LINKS])
+async def test_a_dead_link_is_renewed_at_most_twice(code: int, dead: int) -> None:
+    """The link of the listing and the first fresh one may be dead; the second fresh one is tried as well."""
+    async with world(Fault(where="recording", kind="status", code=code, times=dead), options=SIGNED) as w:
+        await w.fetch()
+        assert w.whole
+        assert [seen.where for seen in w.platform.requests] == ["recording", "call"] * dead + ["recording"]
+
+
+async def test_a_recording_whose_fresh_links_are_dead_too_is_given_up() -> None:
+    """After the second fresh link nothing more is asked, and the reason says that they did not help."""
+    async with world(Fault(where="recording", kind="gone"), options=SIGNED) as w:
+        with pytest.raises(LinkError, match=r"\.mp3 answered 410; 2 fresh links did not help$") as caught:
+            await w.fetch()
+        assert caught.value.status == 410
+        assert (w.platform.count("recording"), w.platform.count("call")) == (3, 2)
+
+
+async def test_a_fresh_link_that_was_tried_already_is_not_tried_again() -> None:
+    """The listing's link has died and the platform gives the same dead one twice: it is asked for once."""
+    async with world(Fault(where="recording", kind="gone")) as w:
+        with pytest.raises(LinkError, match=r"answered 410; a fresh link did not help$"):
+            await w.fetch(f"{w.call().recording_url}?of=the+listing")
+        assert (w.platform.count("recording"), w.platform.count("call")) == (2, 2)
+
+
+@pytest.mark.parametrize("code", [403, 404, 422])
+async def test_a_call_that_is_not_given_has_no_fresh_link(code: int) -> None:
+    """Whether the platform has the call no more or keeps it from this key: the link's own error is the outcome."""
+    faults = [Fault(where="recording", kind="gone"), Fault(where="call", kind="status", code=code)]
+    async with world(*faults, options=SIGNED) as w:
+        with pytest.raises(LinkError, match=r"\.mp3 answered 410$"):
+            await w.fetch()
+        assert (w.platform.count("recording"), w.platform.count("call")) == (1, 1)
+
+
+EXPIRED_TOKEN = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+EXPIRED_REQUEST = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
+
+
+@pytest.mark.parametrize(
+    "said", [EXPIRED_TOKEN, EXPIRED_REQUEST, b" " * 4000 + EXPIRED_REQUEST], ids=["token", "request", "late"]
+)
+async def test_a_400_that_says_expired_is_a_dead_link(said: bytes) -> None:
+    """Object stores answer 400 to a link signed with a token that has run out; a fresh one is asked for."""
+    async with world(Fault(where="recording", kind="status", code=400, body=said, times=1), options=SIGNED) as w:
+        await w.fetch()
+        assert w.whole
+        assert (w.platform.count("recording"), w.platform.count("call")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"<Error><Code>InvalidRequest</Code></Error>", b" " * 4096 + EXPIRED_TOKEN],
+    ids=["silent", "another", "too late"],
+)
+async def test_another_400_is_no_dead_link(said: bytes) -> None:
+    """What does not say so within 4096 bytes is a failure like others: a fresh link would not help."""
+    async with world(Fault(where="recording", kind="status", code=400, body=said), options=SIGNED) as w:
+        with pytest.raises(RecordingError, match=r"\.mp3 answered 400$"):
+            await w.fetch()
+        assert (w.platform.count("recording"), w.platform.count("call")) == (1, 0)
+
+
+async def test_a_link_that_stays_expired_says_why() -> None:
+    """The outcome names the expiry and not only the number."""
+    async with world(Fault(where="recording", kind="status", code=400, body=EXPIRED_TOKEN)) as w:
+        with pytest.raises(LinkError, match=r"\.mp3 answered 400: the link has expired$"):
+            await w.fetch()
+
+
+async def test_a_size_is_learnt_without_the_recording() -> None:
+    """Of a terabyte that is announced nothing is waited for."""
+    announced = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\nID3"
+    async with world() as w, answering(announced) as (port, heads):
+        assert await w.recordings.size_bytes(f"http://127.0.0.1:{port}/1.mp3?s=1") == 10**12
+    assert heads[0].startswith(b"GET /1.mp3?s=1 HTTP/1.1\r\n")
+
+
+async def test_a_size_is_learnt_behind_redirects_and_with_a_get() -> None:
+    """It is the size of what would be downloaded; we never send anything but GET."""
+    async with world(redirect()) as w:
+        size_bytes = await w.recordings.size_bytes(w.call().recording_url or "")
+        assert size_bytes == len(w.platform.book.recording(w.call_id))
+        assert [(seen.where, seen.method) for seen in w.platform.requests] == [("recording", "GET")] * 2
+
+
+@pytest.mark.parametrize("body", ["chunked", "close"])
+async def test_a_size_that_nobody_tells_is_none(body: Literal["chunked", "close"]) -> None:
+    """Without Content-Length only the download would tell."""
+    async with world(options=Options(recordings_body=body)) as w:
+        assert await w.recordings.size_bytes(w.call().recording_url or "") is None
+
+
+@pytest.mark.parametrize("code", [403, 404, 429, 503])
+async def test_a_size_is_asked_for_once(code: int) -> None:
+    """Whatever is refused or fails tells no size; it is not tried again, and no fresh link is asked for."""
+    async with world(Fault(where="recording", kind="status", code=code), options=SIGNED) as w:
+        assert await w.recordings.size_bytes(w.call().recording_url or "") is None
+        assert [seen.where for seen in w.platform.requests] == ["recording"]
+
+
+@pytest.mark.parametrize(
+    "link", ["", "file:///etc/passwd", *BROKEN_LINKS, "http://127.1/1.mp3", "http://127.0.0.1:9/1"]
+)
+async def test_a_link_that_is_none_has_no_size(link: str) -> None:
+    """However broken it is, a size that cannot be learnt is no error."""
+    async with world() as w:
+        assert await w.recordings.size_bytes(link) is None
+
+
+async def test_the_guard_stands_before_sizes_too() -> None:
+    """Neither a private address nor a host that the settings do not name is asked for a size."""
+    async with world(allow_private_hosts=False) as w:
+        assert await w.recordings.size_bytes(w.call().recording_url or "") is None
+        assert w.platform.requests == []
+    async with world(hosts=("r.example",)) as w:
+        assert await w.recordings.size_bytes(w.call().recording_url or "") is None
+        assert w.platform.requests == []

@@ -1,0 +1,69 @@
+"""The checkpoint's tables: their form, and how what a ledger line says of a call becomes a row, and a row an `Entry` again.
+
+In:   ledger lines, entries, rows.  Out: entries, rows, SQL.
+"""
+
+from __future__ import annotations
+
+from harvester.archive.ledger import Line
+from harvester.model import Entry, State
+
+FORMAT = 3
+UNSETTLED = "NOT gone AND (recording = 'failed' OR (recording = 'pending' AND NOT left_out) OR transcript = 'pending')"
+LEFT_OUT = "NOT gone AND left_out AND transcript <> 'pending'"
+"""Which entries are still open, and which are so only because recordings were switched off; an index bears each."""
+
+SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS entry (id TEXT PRIMARY KEY, digest TEXT NOT NULL, place TEXT NOT NULL, version INTEGER NOT NULL,
+  recording TEXT NOT NULL, transcript TEXT NOT NULL, offered INTEGER NOT NULL, link TEXT, left_out INTEGER NOT NULL,
+  gone INTEGER NOT NULL, reason TEXT) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS unsettled ON entry (place) WHERE {UNSETTLED};
+CREATE INDEX IF NOT EXISTS left_out ON entry (place) WHERE {LEFT_OUT};
+CREATE TABLE IF NOT EXISTS run (number INTEGER PRIMARY KEY, past TEXT NOT NULL);
+"""
+COLUMNS = "id, digest, place, version, recording, transcript, offered, link, left_out, gone, reason"
+
+Row = tuple[str, str, str, int, str, str, int, str | None, int, int, str | None]
+
+
+def entry_of(line: Line) -> Entry | None:
+    """Return what a ledger line says of its call; None for the lines that are about no call."""
+    if line.id is None or line.recording is None or line.transcript is None:
+        return None
+    return Entry(
+        id=line.id,
+        digest=line.digest or "",
+        place=line.place or "",
+        version=line.version or 0,
+        recording=line.recording.state,
+        transcript=line.transcript.state,
+        offered=line.recording.offered,
+        link=line.recording.link,
+        left=line.recording.left,
+        gone=line.gone,
+        reason=line.reason,
+    )
+
+
+def row_of(e: Entry) -> Row:
+    """Return an entry as a row, in the order of COLUMNS."""
+    return e.id, e.digest, e.place, e.version, e.recording, e.transcript, e.offered, e.link, e.left, e.gone, e.reason
+
+
+def entry_from(row: Row) -> Entry:
+    """Return the entry that a row, in the order of COLUMNS, holds."""
+    call_id, digest, place, version, recording, transcript, offered, link, left, gone, reason = row
+    return Entry(
+        id=call_id,
+        digest=digest,
+        place=place,
+        version=version,
+        recording=State(recording),
+        transcript=State(transcript),
+        offered=bool(offered),
+        link=link,
+        left=bool(left),
+        gone=bool(gone),
+        reason=reason,
+    )

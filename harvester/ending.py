@@ -1,0 +1,49 @@
+"""How the command line ends: every error becomes one sentence and its exit code.
+
+In:   the command line as a function.  Out: the end of the process, with an exit code of docs/exit-codes.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+import click
+
+from harvester import logs
+from harvester.errors import HarvestError, StorageError
+from harvester.streams import say
+
+log = logging.getLogger(__name__)
+
+EXIT_INTERRUPTED = 130
+UNEXPECTED = "unexpected error, a bug; the lines above and the log tell where. What is saved stays."
+
+
+def end_by(command: Callable[[], object]) -> None:
+    """Run the command line, and end the process as it ends."""
+    try:
+        command()
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        say("harvester: interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+    except HarvestError as error:
+        say(f"harvester: {error}")
+        logs.note_in_file(str(error))
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os._exit(EXIT_INTERRUPTED)
+    except OSError as error:
+        say(f"harvester: cannot write the output: {error.strerror or error}")
+        os._exit(StorageError.exit_code)
+    except Exception:
+        log.exception("unexpected error")
+        say(f"harvester: {UNEXPECTED}")
+        sys.exit(HarvestError.exit_code)

@@ -1,0 +1,198 @@
+"""Run the accounts: one after the other, in the order of the settings file.
+
+In:   the accounts that are meant, and the function that harvests one.  Out: the account of each run, told and delivered, and an
+exit code: the worst.
+
+Not at the same time: there is one screen, one signal stops them all, and the budget of requests is each account's own, so that
+nothing would be won but confusion. One account that fails does not stop the others; a signal does. A settings file without
+[[account]] tables is a round of one, and is told as if there were no rounds.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import textwrap
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harvester import logs, screen
+from harvester.accounts import Meant, is_interrupted, worst
+from harvester.archive import disk
+from harvester.delivery import check_report, deliver, document_of
+from harvester.ending import UNEXPECTED
+from harvester.errors import ConfigError, HarvestError
+from harvester.key import key_of
+from harvester.loop import run_async
+from harvester.place import local_state
+from harvester.progress import Progress
+from harvester.report import Account, counted
+from harvester.settings import Resolved, Settings
+from harvester.showing import heading
+from harvester.streams import say, tell
+
+log = logging.getLogger(__name__)
+
+LONGEST_REASON = 80
+"""Characters of a reason in the table at the end; it stands in full above."""
+
+Ran = tuple[Resolved, Account]
+"""An account, and the account of its run."""
+
+Harvest = Callable[[Resolved, str, Progress], Awaitable[Account]]
+"""Runs once, with the settings and the key of one account."""
+
+
+def run_each(meant: Meant, harvest: Harvest) -> int:
+    """Run each account and deliver the accounts; return the exit code.
+
+    Raises ConfigError when a report cannot lie where it shall, and HarvestError when the only account cannot begin.
+    """
+    return _run_round(meant, harvest) if meant.several else _run_alone(meant, harvest)
+
+
+def _run_alone(meant: Meant, harvest: Harvest) -> int:
+    settings = meant.first.settings
+    local = local_state(settings)
+    check_report(meant)
+    logs.keep_in(local.log)
+    try:
+        account = _harvested(meant.first, harvest)
+    except HarvestError as error:  # it has not begun; whoever reads the report in the morning must not find yesterday's
+        deliver(settings, Account.of_nothing(_archive_of(meant.first), error).as_json())
+        raise
+    deliver(settings, account.as_json())
+    if text := _text_of(account, settings):
+        say(text)
+    return account.exit_code
+
+
+def _run_round(meant: Meant, harvest: Harvest) -> int:
+    settings = meant.first.settings
+    check_report(meant)
+    done: list[Ran] = []
+    stopped_by = 0
+    for resolved in meant.accounts:
+        if stopped_by:
+            account = _stopped(resolved, "not begun: a signal had ended the round", stopped_by)
+        else:
+            if not settings.quiet:
+                tell(f"\n{heading(resolved)}" if done else heading(resolved))
+            account = _attempt(resolved, harvest)
+        done.append((resolved, account))
+        stopped_by = account.exit_code if is_interrupted(account.exit_code) else 0
+    logs.keep_in(None)  # what follows is of all of them
+    code = worst(account.exit_code for _, account in done)
+    if len(done) > 1 and (code or not settings.quiet):
+        tell(_summary(done, code))
+    try:
+        deliver(settings, document_of([(resolved.account or "", account) for resolved, account in done]))
+    except ConfigError as error:
+        tell(f"harvester: {error}")
+        return worst((code, error.exit_code))
+    return code
+
+
+def _attempt(resolved: Resolved, harvest: Harvest) -> Account:
+    """Run one of several accounts, and tell how it ended. Whatever goes wrong is in the account."""
+    name, settings = resolved.account, resolved.settings
+    received: list[int] = []
+    try:
+        with _as_interrupts(received):
+            logs.keep_in(local_state(settings).log)
+            account = _harvested(resolved, harvest)
+        text = _text_of(account, settings)
+    except HarvestError as error:
+        tell(f"harvester: {name}: {error}")
+        logs.note_in_file(str(error))
+        return Account.of_nothing(_archive_of(resolved), error)
+    except KeyboardInterrupt:
+        tell(f"harvester: {name}: interrupted")
+        return _stopped(resolved, "interrupted before it had begun", 128 + (*received, signal.SIGINT)[0])
+    except Exception as error:
+        log.exception("unexpected error")
+        tell(f"harvester: {name}: {UNEXPECTED}")
+        return Account.of_nothing(
+            _archive_of(resolved), HarvestError(f"unexpected error, a bug: {type(error).__name__}")
+        )
+    if text:
+        tell(f"{heading(resolved)}\n{text}" if settings.quiet else text)
+    return account
+
+
+@contextmanager
+def _as_interrupts(received: list[int]) -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end what has not begun as SIGINT does: with a KeyboardInterrupt; `received` gets their numbers.
+
+    Without, they would end the process before the accounts that are done were delivered. Once a run has begun it
+    watches the signals itself.
+    """
+
+    def pass_on(number: int, _: object) -> None:
+        received.append(number)
+        signal.raise_signal(signal.SIGINT)
+
+    numbers = [] if os.name == "nt" else [signal.SIGTERM, signal.SIGHUP]
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        if before[number] is signal.SIG_DFL:  # nohup has SIGHUP ignored
+            signal.signal(number, pass_on)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
+
+
+def _harvested(resolved: Resolved, harvest: Harvest) -> Account:
+    """Run once. Raises HarvestError for what goes wrong before the run has begun."""
+    settings = resolved.settings
+    key, warning = key_of(resolved, os.environ)
+    if warning:
+        log.warning("%s", warning)
+    with Progress(shown=settings.progress and not settings.quiet) as progress:
+        account = run_async(harvest, resolved, key, progress)
+    log.log(logging.DEBUG if account.exit_code == 0 else logging.INFO, "%s", screen.verdict_text(account))
+    return account
+
+
+def _text_of(account: Account, settings: Settings) -> str:
+    """Return what is to be said of a run that has ended; nothing when it is complete and quiet was asked for."""
+    if not settings.quiet:
+        return screen.account_text(account)
+    return screen.trouble_text(account) if account.exit_code else ""
+
+
+def _archive_of(resolved: Resolved) -> str:
+    return disk.path_text(resolved.settings.archive or Path())
+
+
+def _stopped(resolved: Resolved, why: str, exit_code: int) -> Account:
+    """Return the account of a run that a signal kept from beginning."""
+    account = Account.of_nothing(_archive_of(resolved), HarvestError(why))
+    account.verdict, account.exit_code = "interrupted", exit_code
+    return account
+
+
+def _summary(done: list[Ran], code: int) -> str:
+    """Return a line for each account: how it ended, its exit code, and why; and the exit code of them all."""
+    names = max(len(resolved.account or "") for resolved, _ in done)
+    lines = ["", f"== {counted(len(done), 'account')}"]
+    for resolved, account in done:
+        lines.append(
+            f"{resolved.account:{names}}  {account.verdict:11}  {account.exit_code:>3}  {_why(account)}".rstrip()
+        )
+    return "\n".join([*lines, f"exit code {code}" + (", the worst of them" if code else "")])
+
+
+def _why(account: Account) -> str:
+    """Return what is the matter with a run, short enough for a table."""
+    if account.error:
+        return textwrap.shorten(account.error, LONGEST_REASON, placeholder=" ...")
+    if account.failures:
+        return f"{counted(len(account.failures), 'call')} failed"
+    if account.windows_unproven:
+        return "not proven whole"
+    return "an alarm was raised" if account.alarms else ""
