@@ -18,11 +18,15 @@ import msgspec
 from harvester.model import Call, Coverage, Entry, Outcome, Query, Reach, WindowResult
 from harvester.pipeline import Emit
 from harvester.report import Account
-from harvester.revisit import Ask, Revisit, Ways
+from harvester.revisit import Ask, Revisit, Ways, kept
 from harvester.scope import DayBook, Scope, coverage_of
 
 FEWEST_ASKED = 1_000
 """A full run asks for so many missing calls by their ids, or as many as its listing took requests if that is more."""
+
+
+FEWEST_STRANGE = 20
+"""So many calls of proven days, none of which the archive knows, are those of another account."""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +34,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     list_calls: Callable[[Query], Awaitable[None]]
     has_seen: Callable[[str], bool]
-    count_all: Callable[[], Awaitable[int]]  # how many calls it claims to hold, whatever the filters
+    count: Callable[[Query], Awaitable[int]]  # how many calls it claims to hold
     requests: Callable[[], int]  # sent so far
     ask: Ask
     read_call: Callable[[bytes], Call]
@@ -65,7 +69,7 @@ class Course:
         self._query = msgspec.structs.replace(query, date_from=scope.date_from)
         self.scope = scope
         self._whole_archive = whole_archive
-        self._books = books
+        self.books = books
         self._account = account
         self._keep_outcome = keep
         self._limit = limit
@@ -75,21 +79,35 @@ class Course:
         self._source: Source
         self._book = DayBook()
         self._listed: tuple[WindowResult, ...] = ()  # those of the listing alone
-        self._claimed_before: int | None = None
+        self._claimed: int | None = None
+        self._met_known = scope.proven_through is None  # whether the listing has shown a call that the archive knows
+        self._unknown_old = (
+            0  # calls of proven days that the archive did not know, as long as it has met none that it knows
+        )
         self.windows: list[WindowResult] = []
         self.lost: list[Entry] = []
 
     async def run(self, source: Source, emit: Emit) -> None:
         """Give every call to `emit`. Raises AuthError, ConfigError for a refused filter, PlatformError."""
         self._source, self._emit = source, emit
-        if self.scope.reach is Reach.RECENT and self._query == Query(date_from=self.scope.date_from):
-            self._claimed_before = await self._source.count_all()
+        everything = msgspec.structs.replace(self._query, date_from=None)
+        if self.scope.reach is Reach.RECENT and self._whole_archive:
+            self._claimed = await self._source.count(everything)
         await self._source.list_calls(self._query)
         self._listed = tuple(self.windows)
+        if self._is_strange:
+            self._account.windows_unproven.append(
+                f"none of {self._unknown_old:,} calls listed from days that were proven is known to the archive: is the key "
+                "that of another account? Nothing was settled as gone"
+            )
+        elif not self._is_limited and (self.scope.reach is Reach.RECENT or self._whole_archive):
+            await self._revisit()
+        if self._claimed is not None:
+            self._claimed = min(
+                self._claimed, await self._source.count(everything)
+            )  # what was deleted meanwhile is no gap
         if self._is_limited:
             self._account.windows_unproven[:] = [f"stopped after {self._limit:,} calls, as --limit asked"]
-        elif self._whole_archive and self.scope.reach is not Reach.DATES:
-            await self._revisit()
 
     async def take(self, calls: list[Call]) -> bool:
         """Pass on what the listing shows, up to the limit; return whether more are wanted."""
@@ -98,6 +116,8 @@ class Course:
         self._account.listed += len(calls)
         for call in calls:
             self._book.take(call)
+        if not self._met_known:
+            self._meet(calls)
         return await self._emit(calls) and not self._is_limited
 
     def add_window(self, result: WindowResult) -> None:
@@ -105,16 +125,19 @@ class Course:
         self.windows.append(result)
         self._account.add_window(result)
 
-    def conclude(self, *, ended_well: bool) -> Coverage:
-        """Return what the run has proven, and put into the account whether calls are missing. Everything must be settled."""
+    def conclude(self, *, ended_well: bool, unsaved: int = 0) -> Coverage:
+        """Return what the run has proven, and put into the account whether calls are missing. Everything must be settled.
+
+        `unsaved` is the number of new calls that a dry run has not put into the checkpoint.
+        """
         ended_well = ended_well and not self._is_limited
-        doubted = False
-        if ended_well and self._claimed_before is not None:
-            known = self._books.count_present()
-            doubted = self._claimed_before > known
-            if doubted:
+        doubted = self._is_strange
+        if ended_well and self._claimed is not None:
+            known = self.books.count_present() + unsaved
+            if self._claimed > known:
+                doubted = True
                 self._account.windows_unproven.append(
-                    f"the platform claims {self._claimed_before:,} calls and the archive knows {known:,}: some from before "
+                    f"the platform claims {self._claimed:,} calls and the archive knows {known:,}: some from before "
                     f"{self.scope.date_from} were never listed; the next run lists everything"
                 )
         coverage = coverage_of(
@@ -130,54 +153,71 @@ class Course:
         return coverage
 
     async def _revisit(self) -> None:
-        proven = all(result.proven for result in self._listed)
+        proven = self._whole_archive and all(result.proven for result in self._listed)
         revisit = Revisit(
             Ways(
                 ask=self._source.ask,
                 read_call=self._source.read_call,
                 emit=self._take_asked,
                 keep=self._keep,
+                check=lambda: self._source.count(self._query),
                 has_seen=self._source.has_seen,
                 covers=lambda day: proven and self.scope.covers(day),
                 list_days=self._list_days,
             ),
             in_flight=self._in_flight,
         )
-        self.lost = await revisit.ask_for(
-            self._missing() if self.scope.reach is Reach.FULL and proven else self._open()
-        )
-        self._account.revisited += len(self.lost)
+        gone = await revisit.ask_for(self._unseen(also_settled=self.scope.reach is Reach.FULL and proven))
+        self._account.revisited += len(gone)
+        self.lost = gone
 
-    def _open(self) -> list[Entry]:
-        """Return the open calls that the listing has not shown."""
-        return [entry for entry in self._books.unsettled() if not self._source.has_seen(entry.id)]
-
-    def _missing(self) -> Iterator[Entry]:
-        """Yield what the archive has and the listing has not shown, the open ones first, as many as may be asked for."""
-        open_ones = self._open()
-        first = {entry.id for entry in open_ones}
-        yield from open_ones
-        missing = (
+    def _unseen(self, *, also_settled: bool) -> Iterator[Entry]:
+        """Yield the open calls that the listing has not shown, then perhaps the settled ones, as many as may be asked for."""
+        left = max(FEWEST_ASKED, self._source.requests())
+        open_ids = set()
+        for entry in self.books.unsettled():
+            if self._source.has_seen(entry.id):
+                continue
+            open_ids.add(entry.id)
+            left -= 1
+            if left >= 0:
+                yield entry
+            else:
+                self._keep(kept(entry, "not asked for yet; the next run goes on"))
+        if not also_settled:
+            return
+        settled = (
             call_id
-            for call_id in self._books.present_ids()
-            if call_id not in first and not self._source.has_seen(call_id)
+            for call_id in self.books.present_ids()
+            if call_id not in open_ids and not self._source.has_seen(call_id)
         )
-        most = max(FEWEST_ASKED, self._source.requests())
-        for call_id in itertools.islice(missing, most):
-            yield from self._books.find([call_id]).values()
-        more = sum(1 for _ in missing)
+        for call_id in itertools.islice(settled, max(0, left)):
+            yield from self.books.find([call_id]).values()
+        more = sum(1 for _ in settled) + max(0, -left)
         if more:
             self._account.warnings.append(
                 f"the platform does not list {more:,} more calls that the archive has; the next full run asks for them"
             )
 
+    def _meet(self, calls: list[Call]) -> None:
+        """Look whether the archive knows one of the calls of proven days that are listed again: it must know them all."""
+        proven_through = self.scope.proven_through or dt.date.min
+        old = [call.id for call in calls if (day := call.created_on) and day <= proven_through]
+        self._met_known = bool(self.books.find(old))
+        self._unknown_old += len(old)
+
+    @property
+    def _is_strange(self) -> bool:
+        return not self._met_known and self._unknown_old >= FEWEST_STRANGE
+
     async def _list_days(self, first: dt.date, last: dt.date) -> bool:
         """List some days again; return whether they are proven whole."""
-        if self.scope.reach is Reach.FULL:
-            return False  # everything was listed already
+        if self.scope.reach is Reach.FULL or not self._whole_archive:
+            return False  # everything was listed already, or this listing is no witness for what other filters found
         before = len(self.windows)
         await self._source.list_calls(msgspec.structs.replace(self._query, date_from=first, date_to=last))
-        return all(result.proven for result in self.windows[before:])
+        listed = self.windows[before:]
+        return bool(listed) and all(result.proven for result in listed) and not self._is_limited
 
     async def _take_asked(self, call: Call) -> bool:
         self._account.revisited += 1

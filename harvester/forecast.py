@@ -147,7 +147,8 @@ def effort_of(query: Query, spread: Spread, total: int, per_page: int, today: dt
 
     `total` is the calls that it claims, `per_page` what the platform serves. `today` is the day in UTC.
     """
-    whole = window_of(query, None, Span(), DateRule.INCLUSIVE, today)
+    status = next(iter(query.status), None)
+    whole = window_of(query, status, Span(), DateRule.INCLUSIVE, today)
     oldest = query.date_from or spread.oldest
     if math.ceil(total / per_page) <= PAGES_PER_WINDOW or oldest is None:
         return Effort(windows=1, requests=_walk_requests(total, per_page, closed=whole.closed))
@@ -170,7 +171,7 @@ def effort_of(query: Query, spread: Spread, total: int, per_page: int, today: dt
             todo.extendleft(reversed(parts))
         else:
             windows += 1
-            closed = window_of(query, None, span, DateRule.INCLUSIVE, today).closed
+            closed = window_of(query, status, span, DateRule.INCLUSIVE, today).closed
             requests += _walk_requests(calls, per_page, closed=closed)
     return Effort(windows=windows, requests=requests)
 

@@ -29,6 +29,10 @@ KNOWN_STATUSES = (
 KNOWN_TYPES = ("inbound", "outbound", "web")
 
 
+UNUSABLE_ID = "without-id-"
+"""How the id begins that is made from the bytes of a row without a usable one."""
+
+
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One phone call, as one row of the listing describes it.
 

@@ -33,7 +33,8 @@ def known_of(settings: Settings, checkpoint: Checkpoint | None) -> Known:
         return Known()
     return Known(
         past=checkpoint.past_runs(),
-        calls=checkpoint.count(),
+        runs_begun=checkpoint.runs_begun,
+        count_calls=checkpoint.count,
         open_before=lambda day: checkpoint.count_unsettled(day, left_out=settings.recordings),
     )
 
@@ -102,7 +103,7 @@ def course_of(
     return Course(
         query=settings.query(),
         scope=scope,
-        whole_archive=is_whole_archive(settings.query(), known.past),
+        whole_archive=is_whole_archive(settings.query(), known),
         books=_books(checkpoint, left_out=settings.recordings) if checkpoint else Books(),
         account=account,
         keep=keep,

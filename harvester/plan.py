@@ -97,7 +97,7 @@ async def plan(resolved: Resolved, key: str) -> Plan:
             held = Held(calls=checkpoint.count_present(), find=checkpoint.find) if checkpoint else Held()
             glance = Glance(api, settings, query, held, now)
             await glance.take()
-            returns = scope.reach is Reach.RECENT and is_whole_archive(settings.query(), known.past)
+            returns = scope.reach is Reach.RECENT and is_whole_archive(settings.query(), known)
             asked_by_id = known.open_before(scope.date_from) if returns and scope.date_from else 0
         async with _recordings(api, settings) as recordings:
             sizes, asked = await glance.sizes(recordings)

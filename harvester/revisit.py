@@ -17,12 +17,12 @@ import anyio
 import msgspec
 
 from harvester.errors import HarvestError, NotGivenError, PlatformError
-from harvester.model import Call, Entry, Outcome, State
+from harvester.model import UNUSABLE_ID, Call, Entry, Outcome, State
 
 log = logging.getLogger(__name__)
 
 FAILED_CALLS_IN_A_ROW = 3
-"""When so many calls cannot be asked for one after the other, the platform is down."""
+"""When so many calls cannot be asked for one after the other, the platform is down, or gives no calls by their ids."""
 
 SPAN_DAYS = 3
 """Days so close to each other are listed as one."""
@@ -40,6 +40,7 @@ class Ways(msgspec.Struct, frozen=True, kw_only=True):
     keep: Callable[[Outcome], None]  # is told of each call that stays as it stands
     has_seen: Callable[[str], bool]  # whether a listing has shown a call
     covers: Callable[[dt.date | None], bool]  # whether the listing was whole where calls of this day stand
+    check: Callable[[], Awaitable[object]]  # raises PlatformError when the platform is down
     list_days: Callable[[dt.date, dt.date], Awaitable[bool]]  # lists the days from one to another; True: proven whole
 
 
@@ -52,6 +53,11 @@ def kept(entry: Entry, reason: str | None) -> Outcome:
     return Outcome(
         id=entry.id, recording=now(entry.recording), transcript=now(entry.transcript), reason=reason, known=True
     )
+
+
+def is_open(entry: Entry) -> bool:
+    """Whether something about a call is still to come, or to be had."""
+    return entry.recording in (State.PENDING, State.FAILED) or entry.transcript is State.PENDING
 
 
 def created_on(entry: Entry) -> dt.date | None:
@@ -91,10 +97,14 @@ class Revisit:
         self._failed_in_a_row = 0
         self._missed: list[Entry] = []
         self._stopped = False
+        self._given_up = ""  # why nobody is asked for any more
         self._fatal: HarvestError | None = None
 
     async def ask_for(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Ask for the calls of these entries; return those that are gone. Raises AuthError, PlatformError when it is down."""
+        """Ask for the calls of these entries; return those that are gone.
+
+        Raises AuthError, PlatformError when the platform is down, and what `entries` raises.
+        """
         waiting = iter(entries)
         async with anyio.create_task_group() as tasks:
             for _ in range(self._in_flight):
@@ -104,10 +114,11 @@ class Revisit:
         return [] if self._stopped else await self._settle_missed()
 
     async def _ask_on(self, waiting: Iterator[Entry], everyone: anyio.CancelScope) -> None:
-        for entry in waiting:
-            if self._stopped:
-                return
+        while not self._stopped:
             try:
+                entry = next(waiting, None)
+                if entry is None:
+                    return
                 await self._ask(entry)
             except HarvestError as error:  # carried out by hand: a task group would wrap it
                 self._fatal = error
@@ -115,17 +126,19 @@ class Revisit:
                 return
 
     async def _ask(self, entry: Entry) -> None:
+        if self._given_up or entry.id.startswith(UNUSABLE_ID):
+            if is_open(entry):
+                self._ways.keep(kept(entry, self._given_up or entry.reason))
+            return
         try:
             row = await self._ways.ask(entry.id)
         except NotGivenError as error:
+            self._failed_in_a_row = 0
             self._ways.keep(kept(entry, str(error)))
             return
         except PlatformError as error:
-            self._failed_in_a_row += 1
-            if self._failed_in_a_row >= FAILED_CALLS_IN_A_ROW:
-                raise
-            log.warning("the call %a cannot be asked for: %s", entry.id, error)
             self._ways.keep(kept(entry, f"it could not be asked for: {error}"))
+            await self._count_failure(error)
             return
         self._failed_in_a_row = 0
         if row is None:
@@ -138,6 +151,14 @@ class Revisit:
             )
         elif not await self._ways.emit(call):
             self._stopped = True
+
+    async def _count_failure(self, error: PlatformError) -> None:
+        """After several failures in a row see whether the platform is down; if not, it gives no calls by their ids today."""
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row == FAILED_CALLS_IN_A_ROW:
+            await self._ways.check()
+            self._given_up = f"not asked for: the platform lists calls, and gives none by its id ({error})"
+            log.warning("%s", self._given_up)
 
     async def _settle_missed(self) -> list[Entry]:
         """Return the missed calls that are gone; those of days that no listing has shown whole are looked for there first."""

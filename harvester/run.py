@@ -12,7 +12,7 @@ import datetime as dt
 import functools
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
@@ -26,7 +26,7 @@ from harvester.archive.local import LocalState
 from harvester.archive.mark import Mark, check_owner, hold, write_mark
 from harvester.archive.stage import Stager, gone_draft
 from harvester.archive.store import Archive, new_run_id
-from harvester.course import Course, Source
+from harvester.course import Course
 from harvester.errors import HarvestError, StorageError
 from harvester.model import KNOWN_STATUSES, Call, Entry, Outcome, Query, Window
 from harvester.needs import Rules, decide, sift
@@ -36,15 +36,14 @@ from harvester.place import local_state
 from harvester.platform.api import Api
 from harvester.platform.bandwidth import Bandwidth
 from harvester.platform.budget import Budget, Gate
-from harvester.platform.listing import Listing
 from harvester.platform.recordings import Recordings
 from harvester.platform.retry import RetryPolicy
-from harvester.platform.rows import read_call
 from harvester.progress import Progress
 from harvester.report import Account, Traffic
 from harvester.settings import Resolved, Settings
 from harvester.settle import Settler
 from harvester.signals import Signals
+from harvester.source import source_of
 
 log = logging.getLogger(__name__)
 
@@ -122,14 +121,18 @@ class _Run:
             warnings=warnings_of(self._settings),
         )
         self._signals = Signals()
+        self._stop: Callable[[], None] = lambda: None
         self._rules = Rules(recordings=self._settings.recordings, grace_days=self._settings.recording_grace_days)
 
     async def dry(self, mark: Mark | None) -> Account:
         """List, and count what a run would do."""
         checkpoint = self._open_checkpoint(mark) if mark else None
+        unsaved: set[str] = set()
         try:
 
             async def foresee(call: Call, entry: Entry | None) -> Outcome:
+                if entry is None:
+                    unsaved.add(call.id)
                 return decide(call, entry, self._rules, dt.datetime.now(dt.UTC)).outcome(call)
 
             pipeline = Pipeline[Outcome](
@@ -140,9 +143,11 @@ class _Run:
                 workers=1,
             )
             course = self._course(checkpoint)
-            await self._pump(pipeline, course)
+            async with self._watched():
+                await self._pump(pipeline, course)
             for entry in course.lost:
                 self._count(gone_draft(entry).outcome)
+            course.conclude(ended_well=self._has_ended_well(pipeline.failure), unsaved=len(unsaved))
         finally:
             if checkpoint:
                 checkpoint.close()
@@ -157,8 +162,9 @@ class _Run:
         try:
             course = self._course(checkpoint)
             self._account.mended_runs = archive.begin(events.run_started(self._resolved))
-            failure = await self._fill(archive, checkpoint, course)
-            await anyio.to_thread.run_sync(self._close, archive, course, failure)
+            async with self._watched():
+                failure = await self._fill(archive, checkpoint, course)
+                await anyio.to_thread.run_sync(self._close, archive, course, failure)
         finally:
             archive.abandon()
             checkpoint.close()
@@ -198,6 +204,8 @@ class _Run:
     async def _settle_lost(self, archive: Archive, lost: list[Entry]) -> HarvestError | None:
         """Put into the ledger which calls are gone. Return the error that ends the run, if one does."""
         for start in range(0, len(lost), LARGEST_GROUP):
+            if self._signals.received is not None:
+                break
             drafts = [gone_draft(entry) for entry in lost[start : start + LARGEST_GROUP]]
             try:
                 outcomes = await anyio.to_thread.run_sync(archive.commit, drafts)
@@ -215,11 +223,20 @@ class _Run:
         return sifted
 
     async def _pump(self, pipeline: Pipeline[Draft], course: Course) -> None:
-        """Run the pipeline; a signal stops it, a second one ends the process on the spot."""
+        """Run the pipeline to its end, or until a signal stops it."""
+        source = source_of(self._api, self._settings, course, self._account, self._progress, self._began_at.date())
+        self._stop = pipeline.stop
+        if self._signals.received is not None:
+            pipeline.stop()
+        await pipeline.run(functools.partial(course.run, source))
+
+    @asynccontextmanager
+    async def _watched(self) -> AsyncIterator[None]:
+        """Watch for signals during the block, and keep the bar alive; a second signal ends the process on the spot."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._signals.watch, pipeline.stop, self._progress.say)
+            tasks.start_soon(self._signals.watch, lambda: self._stop(), self._progress.say)
             tasks.start_soon(self._tick)
-            await pipeline.run(functools.partial(course.run, self._source(course)))
+            yield
             tasks.cancel_scope.cancel()
 
     async def _tick(self) -> None:
@@ -231,42 +248,13 @@ class _Run:
         self._known = known_of(self._settings, checkpoint)
         return course_of(self._resolved, checkpoint, self._known, self._account, self._count, self._began_at)
 
-    def _source(self, course: Course) -> Source:
-        """Return what a course asks of the platform."""
-        read = functools.partial(read_call, naive_zone=self._settings.timezone)
-        listing = Listing(
-            self._api.page,
-            read,
-            course.take,
-            per_page=self._settings.per_page,
-            pages_in_flight=self._settings.pages_in_flight,
-            on_total=self._progress.expect,
-            on_window=course.add_window,
-        )
-
-        async def list_calls(query: Query) -> None:
-            try:
-                await listing.list_calls(query, self._began_at.date())
-            finally:
-                if not self._account.claimed_at_start:
-                    claim = listing.claim
-                    self._account.claimed_at_start, self._account.claimed_at_end = claim.at_start, claim.at_end
-
-        async def count_all() -> int:
-            return (await self._api.page(Window(query=Query()), 1, 1)).total
-
-        return Source(
-            list_calls=list_calls,
-            has_seen=listing.has_seen,
-            count_all=count_all,
-            requests=lambda: self._api.gate.budget.sent,
-            ask=self._api.call,
-            read_call=read,
-        )
-
     def _count(self, outcome: Outcome) -> None:
         self._account.count(outcome)
         self._progress.counted(outcome)
+
+    def _has_ended_well(self, failure: HarvestError | None) -> bool:
+        settled = self._account.listed + self._account.revisited == sum(self._account.recordings.values())
+        return failure is None and self._signals.received is None and settled
 
     def _conclude(self, failure: HarvestError | None) -> None:
         budget = self._api.gate.budget
@@ -280,9 +268,8 @@ class _Run:
 
     def _close(self, archive: Archive, course: Course, failure: HarvestError | None) -> None:
         """Close the run. Where the storage does not take even that, the next run mends it. Blocks."""
-        settled = self._account.listed + self._account.revisited == sum(self._account.recordings.values())
         try:
-            coverage = course.conclude(ended_well=failure is None and self._signals.received is None and settled)
+            coverage = course.conclude(ended_well=self._has_ended_well(failure))
             now = self._began_at.astimezone(self._settings.timezone)
             self._account.alarms = alarms_after(course.scope, coverage, self._known, self._settings.query(), now)
             self._conclude(failure)

@@ -54,7 +54,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     """What the archive knows when a run begins."""
 
     past: Sequence[PastRun] = ()
-    calls: int = 0
+    runs_begun: int = 0  # those included that never closed
+    count_calls: Callable[[], int] = lambda: 0
     open_before: Callable[[dt.date], int] = lambda day: 0  # how many calls from before a day are still open
 
 
@@ -77,11 +78,11 @@ def under(query: Query, past: Sequence[PastRun]) -> list[PastRun]:
     return [run for run in past if run.coverage.filters == filters and not run.coverage.by_number]
 
 
-def is_whole_archive(query: Query, past: Sequence[PastRun]) -> bool:
+def is_whole_archive(query: Query, known: Known) -> bool:
     """Whether a query without dates selects everything that the archive holds: no filters, or none but these ever."""
     if query.date_from or query.date_to or query.phone_number is not None:
         return False
-    return not filters_of(query) or len(under(query, past)) == len(past)
+    return not filters_of(query) or 0 < known.runs_begun == len(under(query, known.past))
 
 
 def scope_of(
@@ -97,6 +98,8 @@ def scope_of(
     """Decide what a run lists. `now` is aware, in the zone in which weekdays begin."""
     past = under(query, known.past)
     proven_through = past[-1].coverage.proven_through if past else None
+    if proven_through and proven_through > now.astimezone(dt.UTC).date() - (DAYS_OPEN - 1) * dt.timedelta(days=1):
+        proven_through = None  # a clock was wrong then, or is now
 
     def scope(reach: Reach, why: str, date_from: dt.date | None = None) -> Scope:
         return Scope(reach=reach, date_from=date_from, date_to=query.date_to, why=why, proven_through=proven_through)
@@ -113,8 +116,8 @@ def scope_of(
     if due := _full_run_due(full_every, past, now):
         return scope(Reach.FULL, due)
     date_from = proven_through - dt.timedelta(days=lookback_days)
-    pages, unsettled = math.ceil(known.calls / per_page), known.open_before(date_from)
-    if unsettled > pages + FEW:
+    unsettled = known.open_before(date_from)
+    if unsettled > FEW and unsettled > FEW + (pages := math.ceil(known.count_calls() / per_page)):
         return scope(Reach.FULL, f"{unsettled:,} old calls are open, and {pages:,} pages list everything")
     return scope(Reach.RECENT, f"proven through {proven_through}, {lookback_days} days looked back", date_from)
 
@@ -135,7 +138,7 @@ def _full_run_due(rhythm: Rhythm | None, past: Sequence[PastRun], now: dt.dateti
     """Return why a full run is due, or None. One that did not end well does not count."""
     if rhythm is None:
         return None
-    ended = [run for run in past if run.coverage.proven_through is not None]
+    ended = [run for run in past if run.coverage.proven]
     full = [number for number, run in enumerate(ended) if run.coverage.reach is Reach.FULL]
     if isinstance(rhythm, int):
         since = len(ended) - full[-1] if full else rhythm

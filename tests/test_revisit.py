@@ -2,14 +2,14 @@
 
 import datetime as dt
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harvester.errors import AuthError, HarvestError, NotGivenError, PlatformError
+from harvester.errors import AuthError, HarvestError, NotGivenError, PlatformError, StorageError
 from harvester.model import Call, Entry, Outcome, State
 from harvester.platform.rows import read_call
 from harvester.revisit import Revisit, Ways, spans
@@ -36,12 +36,14 @@ class World:
         shown: Iterable[str] = (),
         proven: bool = True,
         wanted: int = 1_000,
+        down: HarvestError | None = None,
     ) -> None:
         self.answers = answers or {}
         self.covers = covers
         self.shown = set(shown)
         self.proven = proven
         self.wanted = wanted
+        self.down = down
         self.asked: list[str] = []
         self.emitted: list[str] = []
         self.kept: dict[str, Outcome] = {}
@@ -69,12 +71,21 @@ class World:
         """Note a call that stays as it is."""
         self.kept[outcome.id] = outcome
 
+    async def check(self) -> None:
+        """Say whether the platform is up."""
+        if self.down:
+            raise self.down
+
     async def list_days(self, first: dt.date, last: dt.date) -> bool:
         """Note that days were listed."""
         self.spans.append((first, last))
         return self.proven
 
     async def revisit(self, *entries: Entry, in_flight: int = 4) -> list[str]:
+        """Ask for these; return the ids of those that are gone."""
+        return await self.revisit_all(entries, in_flight=in_flight)
+
+    async def revisit_all(self, entries: Iterable[Entry], in_flight: int = 4) -> list[str]:
         """Ask for these; return the ids of those that are gone."""
         ways = Ways(
             ask=self.ask,
@@ -83,6 +94,7 @@ class World:
             keep=self.keep,
             has_seen=self.shown.__contains__,
             covers=self.covers,
+            check=self.check,
             list_days=self.list_days,
         )
         return [gone.id for gone in await Revisit(ways, in_flight=in_flight).ask_for(entries)]
@@ -156,10 +168,39 @@ async def test_a_call_that_stays_is_counted_as_it_stands(held: State, told: Stat
 async def test_a_platform_that_is_down_is_not_asked_for_everything() -> None:
     """Three failures in a row end it; one that answers in between begins the count anew."""
     down = PlatformError("down")
-    world = World(dict.fromkeys("abdefg", down))
+    world = World(dict.fromkeys("abdefg", down), down=down)
     with pytest.raises(PlatformError, match="down"):
         await world.revisit(*map(entry, "abcdefg"), in_flight=1)
     assert "".join(world.asked) == "abcdef"
+
+
+async def test_a_platform_that_gives_no_calls_by_their_ids_ends_nothing() -> None:
+    """It lists, and fails for three calls in a row: the open ones stay as they are, the settled ones are let be."""
+    world = World(dict.fromkeys("abcdefg", PlatformError("500")))
+    settled = entry("h", recording=State.SAVED)
+    assert await world.revisit(*map(entry, "abcdefg"), settled, in_flight=1) == []
+    assert "".join(world.asked) == "abc"
+    assert "".join(world.kept) == "abcdefg"
+    assert "gives none by its id (500)" in str(world.kept["g"].reason)
+
+
+async def test_what_is_asked_for_may_fail_itself() -> None:
+    """An error from whoever names the calls, such as a checkpoint that cannot be read, is raised as itself."""
+
+    def broken() -> Iterator[Entry]:
+        yield entry("a")
+        raise StorageError("no disk")
+
+    world = World()
+    with pytest.raises(StorageError, match="no disk"):
+        await world.revisit_all(broken())
+
+
+async def test_an_id_that_was_made_here_is_not_asked_for() -> None:
+    """The platform cannot know it: an unreadable row stays failed."""
+    world = World()
+    assert await world.revisit(entry("without-id-0123456789abcdef")) == []
+    assert (world.asked, len(world.kept)) == ([], 1)
 
 
 async def test_a_refused_key_ends_it_as_itself() -> None:

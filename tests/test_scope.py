@@ -26,7 +26,11 @@ def past(
 ) -> PastRun:
     """A run that closed so many days ago."""
     coverage = Coverage(
-        reach=reach, filters=filters_of(query), by_number=query.phone_number is not None, proven_through=through
+        reach=reach,
+        filters=filters_of(query),
+        by_number=query.phone_number is not None,
+        proven_through=through,
+        proven=through is not None,
     )
     return PastRun(run="", closed_at=NOW - days_ago * DAY, verdict="complete", coverage=coverage)
 
@@ -41,7 +45,7 @@ def decided(
     old_open: int = 0,
 ) -> Scope:
     """What a run lists now."""
-    known = Known(past=runs, calls=calls, open_before=lambda _: old_open)
+    known = Known(past=runs, runs_begun=len(runs), count_calls=lambda: calls, open_before=lambda _: old_open)
     return scope_of(query, known, full=full, full_every=full_every, lookback_days=7, per_page=100, now=NOW)
 
 
@@ -134,11 +138,21 @@ def test_phone_numbers_are_nowhere_in_the_filters() -> None:
 def test_what_is_the_whole_of_an_archive() -> None:
     """All calls, or all that its only filters select; never some days of it, or one number."""
     web = Query(type="web")
-    assert is_whole_archive(Query(), [past(query=web)])
-    assert is_whole_archive(web, [past(query=web), past(query=web)])
-    assert not is_whole_archive(web, [past(query=web), past()])
-    assert not is_whole_archive(Query(date_from=TODAY), [])
-    assert not is_whole_archive(Query(phone_number="1"), [])
+    mixed = Known(past=[past(query=web), past()], runs_begun=2)
+    web_alone = Known(past=[past(query=web), past(query=web)], runs_begun=2)
+    assert is_whole_archive(Query(), mixed)
+    assert is_whole_archive(web, web_alone)
+    assert not is_whole_archive(web, mixed)
+    assert not is_whole_archive(Query(date_from=TODAY), Known())
+    assert not is_whole_archive(Query(phone_number="1"), Known())
+
+
+def test_runs_that_told_nothing_may_have_listed_anything() -> None:
+    """One that was killed, or of a harvester that told no coverage: with a filter nobody can say what the archive holds."""
+    web = Query(type="web")
+    assert not is_whole_archive(web, Known(past=[past(query=web)], runs_begun=2))
+    assert not is_whole_archive(web, Known())
+    assert is_whole_archive(Query(), Known(runs_begun=2))
 
 
 FULL = Scope(reach=Reach.FULL, proven_through=THROUGH)
@@ -194,7 +208,7 @@ def test_no_day_is_ever_left_out(nights: list[tuple[int, bool, int]], lookback_d
     for days_later, proven, unproven_days_ago in nights:
         today += days_later * DAY
         now = dt.datetime.combine(today, dt.time(2), dt.UTC)
-        known = Known(past=runs, calls=1000)
+        known = Known(past=runs, runs_begun=len(runs), count_calls=lambda: 1000)
         scope = scope_of(
             Query(), known, full=False, full_every=None, lookback_days=lookback_days, per_page=100, now=now
         )

@@ -10,7 +10,6 @@ disk, because SQLite does not survive network shares. Who only asks gets a copy 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -21,8 +20,8 @@ from typing import Self
 import msgspec
 
 from harvester.archive import ledger
-from harvester.archive.layout import LEDGER, RUNS, UNDATED
-from harvester.archive.ledger import Position
+from harvester.archive.layout import UNDATED
+from harvester.archive.ledger import RUN_STARTED, Position
 from harvester.archive.table import COLUMNS, FORMAT, LEFT_OUT, SCHEMA, UNSETTLED, entry_from, entry_of, row_of
 from harvester.errors import LedgerError, StorageError
 from harvester.model import Entry, PastRun
@@ -30,7 +29,7 @@ from harvester.model import Entry, PastRun
 log = logging.getLogger(__name__)
 
 LINES_PER_TRANSACTION = 10_000
-IDS_PER_BATCH = 10_000
+ENTRIES_PER_BATCH = 10_000
 
 CHECKED_BYTES = 256 * 1024 * 1024
 """Up to this size, about a million calls, every page is looked at when the checkpoint is opened: 0.2 s, or what a slow disk takes
@@ -112,11 +111,16 @@ class Checkpoint:
 
         With `left_out` those too whose recording is pending only because recordings were switched off.
         """
-        with _storage(self._path):
-            for which in (UNSETTLED, LEFT_OUT)[: 1 + left_out]:
-                yield from map(
-                    entry_from, self._db.execute(f"SELECT {COLUMNS} FROM entry WHERE {which} ORDER BY place").fetchall()
-                )
+        for which in (UNSETTLED, LEFT_OUT)[: 1 + left_out]:
+            query = f"SELECT {COLUMNS} FROM entry WHERE {which} AND (place, id) > (?, ?) ORDER BY place, id LIMIT ?"
+            last = ("", "")
+            while True:
+                with _storage(self._path):
+                    rows = self._db.execute(query, (*last, ENTRIES_PER_BATCH)).fetchall()
+                yield from map(entry_from, rows)
+                if len(rows) < ENTRIES_PER_BATCH:
+                    break
+                last = (rows[-1][2], rows[-1][0])
 
     def count_left_out(self) -> int:
         """Return of how many calls only the recording is pending, because recordings were switched off."""
@@ -128,9 +132,9 @@ class Checkpoint:
         while True:
             with _storage(self._path):
                 query = "SELECT id FROM entry WHERE id > ? AND NOT gone ORDER BY id LIMIT ?"
-                ids = [row[0] for row in self._db.execute(query, (last, IDS_PER_BATCH))]
+                ids = [row[0] for row in self._db.execute(query, (last, ENTRIES_PER_BATCH))]
             yield from ids
-            if len(ids) < IDS_PER_BATCH:
+            if len(ids) < ENTRIES_PER_BATCH:
                 return
             last = ids[-1]
 
@@ -139,6 +143,12 @@ class Checkpoint:
         with _storage(self._path):
             (place,) = self._db.execute("SELECT min(place) FROM entry WHERE place GLOB '[0-9]*'").fetchone()
         return None if place is None else str(place)
+
+    @property
+    def runs_begun(self) -> int:
+        """How many runs have begun, those included that never closed and have told nothing of their coverage."""
+        with _storage(self._path):
+            return int(self._about("runs_begun") or 0)
 
     def past_runs(self) -> list[PastRun]:
         """Return what closed runs have told of their coverage, oldest first."""
@@ -150,10 +160,15 @@ class Checkpoint:
         with _storage(self._path):
             return int(self._db.execute(f"SELECT count(*) FROM entry WHERE {which}").fetchone()[0])
 
-    def learn(self, entries: Iterable[Entry], position: Position, runs: Iterable[PastRun] = ()) -> None:
-        """Take in what the ledger says up to `position`. The lines must be durable already."""
+    def learn(
+        self, entries: Iterable[Entry], position: Position, runs: Iterable[PastRun] = (), *, begun: int = 0
+    ) -> None:
+        """Take in what the ledger says up to `position`: entries, closed runs, how many runs have begun.
+
+        The lines must be durable already. Raises StorageError.
+        """
         with _storage(self._path):
-            self._learn(entries, position, runs)
+            self._learn(entries, position, runs, begun)
 
     @property
     def position(self) -> Position:
@@ -201,11 +216,11 @@ class Checkpoint:
 
     def _read_on(self, archive: Path) -> None:
         position = self.position
-        if position.run_id and not _in_chain(archive, position):
+        if position.run_id and not ledger.is_in_chain(archive, position):
             raise _StaleError("it has read another ledger than the one that lies there")
         entries: list[Entry] = []
         runs: list[PastRun] = []
-        lines = 0
+        lines = begun = 0
         for line, behind in ledger.read_from(archive, position):
             position = behind
             lines += 1
@@ -213,14 +228,16 @@ class Checkpoint:
                 entries.append(entry)
             if run := ledger.past_run_of(line, position.run_id):
                 runs.append(run)
+            begun += line.event == RUN_STARTED
             if lines % LINES_PER_TRANSACTION == 0:
-                self._learn(entries, position, runs)
+                self._learn(entries, position, runs, begun)
                 entries.clear()
                 runs.clear()
+                begun = 0
         if lines:
-            self._learn(entries, position, runs)
+            self._learn(entries, position, runs, begun)
 
-    def _learn(self, entries: Iterable[Entry], position: Position, runs: Iterable[PastRun]) -> None:
+    def _learn(self, entries: Iterable[Entry], position: Position, runs: Iterable[PastRun], begun: int) -> None:
         self._db.execute("BEGIN")
         try:
             self._db.executemany(
@@ -230,6 +247,9 @@ class Checkpoint:
             self._db.executemany(
                 "INSERT INTO run (past) VALUES (?)", ((msgspec.json.encode(run).decode(),) for run in runs)
             )
+            if begun:
+                number = str(int(self._about("runs_begun") or 0) + begun)
+                self._db.execute("INSERT OR REPLACE INTO about VALUES ('runs_begun', ?)", (number,))
             text = msgspec.json.encode(position).decode()
             self._db.execute("INSERT OR REPLACE INTO about VALUES ('position', ?)", (text,))
             self._db.execute("COMMIT")
@@ -248,20 +268,6 @@ class _StaleError(LedgerError):
 
 UNFIT = (OSError, sqlite3.Error, LedgerError, ValueError)
 """What a checkpoint raises that is lost, noise, damaged or stale. A LedgerError may be the ledger's own, and then comes again."""
-
-
-def _in_chain(archive: Path, position: Position) -> bool:
-    """Whether the line that ends at `position` is still the one that the checkpoint has read."""
-    path = archive / RUNS / position.run_id / LEDGER
-    try:
-        with path.open("rb") as file:
-            start = max(0, position.offset_bytes - ledger.LONGEST_LINE_BYTES)
-            file.seek(start)
-            read = file.read(position.offset_bytes - start)
-    except OSError:
-        return False
-    last = read[read.rfind(b"\n", 0, len(read) - 1) + 1 :]
-    return len(read) == position.offset_bytes - start and hashlib.sha256(last).hexdigest() == position.prev
 
 
 def _remove(path: Path) -> None:

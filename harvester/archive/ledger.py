@@ -23,6 +23,9 @@ from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, RUN_ID, RUNS
 from harvester.errors import LedgerError
 from harvester.model import Coverage, File, PastRun, State
 
+RUN_STARTED = "run-started"
+"""The event of a run's first line."""
+
 GENESIS = "0" * 64
 """What the first line of an archive continues."""
 
@@ -161,6 +164,20 @@ def read_from(archive: Path, after: Position) -> Iterator[tuple[Line, Position]]
         for line, _, behind in read_run(archive, run_id, after):
             after = behind
             yield line, behind
+
+
+def is_in_chain(archive: Path, position: Position) -> bool:
+    """Whether a line that is the one of `position` still ends there."""
+    path = archive / RUNS / position.run_id / LEDGER
+    try:
+        with path.open("rb") as file:
+            start = max(0, position.offset_bytes - LONGEST_LINE_BYTES)
+            file.seek(start)
+            read = file.read(position.offset_bytes - start)
+    except OSError:
+        return False
+    last = read[read.rfind(b"\n", 0, len(read) - 1) + 1 :]
+    return len(read) == position.offset_bytes - start and hashlib.sha256(last).hexdigest() == position.prev
 
 
 def whole_lines(archive: Path, run_id: str) -> Iterator[Line]:

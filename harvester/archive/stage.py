@@ -77,7 +77,7 @@ def gone_draft(entry: Entry) -> Draft:
             "digest": entry.digest,
             "place": entry.place,
             "version": entry.version,
-            "recording": {"state": entry.recording, "offered": entry.offered, "link": entry.link},
+            "recording": _held(entry),
             "transcript": {"state": entry.transcript},
             "gone": True,
             "files": [],
@@ -206,6 +206,11 @@ class Stager:
         return self._parts / f"{next(self._number)}.part"
 
 
+def _held(entry: Entry) -> Event:
+    held: Event = {"state": entry.recording, "offered": entry.offered, "link": entry.link}
+    return held | ({"left": True} if entry.left else {})
+
+
 def _file(key: str, file: File) -> File:
     return msgspec.structs.replace(file, path=key)
 
@@ -214,9 +219,7 @@ def _event(
     call: Call, before: Entry | None, entry: Entry, outcome: Outcome, received: Received | None, files: list[File]
 ) -> Event:
     """Say in one ledger line what happened to a call: no phone number, no name, no text, no query string."""
-    recording: Event = {"state": entry.recording, "offered": entry.offered, "link": entry.link}
-    if entry.left:
-        recording["left"] = True
+    recording = _held(entry)
     if received:
         transfer = received.transfer
         recording |= {

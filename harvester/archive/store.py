@@ -51,8 +51,8 @@ class Archive:
         self.check_room()
         mended = self._mend()
         self._ledger = Ledger(self.root / run_key(self.run_id, LEDGER), self._checkpoint.position)
-        lines: list[Event] = [{"event": "run-started", "run": self.run_id, **about}]
-        self._append([*lines, *({"event": "recovered", **each} for each in mended)])
+        lines: list[Event] = [{"event": ledger.RUN_STARTED, "run": self.run_id, **about}]
+        self._append([*lines, *({"event": "recovered", **each} for each in mended)], begun=1)
         return [str(each["run"]) for each in mended]
 
     def commit(self, drafts: Sequence[Draft]) -> list[Outcome]:
@@ -108,11 +108,13 @@ class Archive:
                 "make room and run again: what is saved stays"
             )
 
-    def _append(self, events: list[Event], entries: Sequence[Entry] = (), runs: Sequence[PastRun] = ()) -> None:
+    def _append(
+        self, events: list[Event], entries: Sequence[Entry] = (), runs: Sequence[PastRun] = (), *, begun: int = 0
+    ) -> None:
         opened = self._opened()
         with self._ended_by_failure():
             opened.append(events)
-            self._checkpoint.learn(entries, opened.position, runs)
+            self._checkpoint.learn(entries, opened.position, runs, begun=begun)
 
     def _opened(self) -> Ledger:
         if self._ledger is None:

@@ -38,6 +38,7 @@ LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
 
 
 NOT_FOUND = frozenset({404})
+NO_SUCH_CALL = frozenset({404, 410})
 NOT_GIVEN = frozenset({403, 422})
 """Answers about a single call, not about the key or the filters; 422: an id of another form than theirs, as some rows have it."""
 
@@ -125,14 +126,14 @@ class Api:
         return await retry(self._policy, attempt, f"page {number}")
 
     async def call(self, call_id: str) -> bytes | None:
-        """Fetch one call's row by its id, byte for byte; None when the platform has none of this id (404).
+        """Fetch one call's row by its id, byte for byte; None when the platform has none of this id (404, 410).
 
         Raises NotGivenError when it does not say (403, 422), AuthError when the key is refused (401), PlatformError.
         """
-        answer = await self._get(f"user/calls/{urllib.parse.quote(call_id, safe='')}", {}, NOT_FOUND | NOT_GIVEN)
+        answer = await self._get(f"user/calls/{urllib.parse.quote(call_id, safe='')}", {}, NO_SUCH_CALL | NOT_GIVEN)
         if answer.status in NOT_GIVEN:
             raise NotGivenError(f"the platform does not give the call {call_id!a} by its id ({answer.status})")
-        return None if answer.status in NOT_FOUND else answer.body
+        return None if answer.status in NO_SUCH_CALL else answer.body
 
     async def _get(self, path: str, parameters: dict[str, str], expected: Set[int] = NOT_FOUND) -> Answer:
         return await retry(self._policy, lambda _: self._request(path, parameters, expected), path)

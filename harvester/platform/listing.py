@@ -17,7 +17,7 @@ import msgspec
 from harvester.errors import PlatformError
 from harvester.model import LIFE, Call, Page, Query, Window, WindowResult
 from harvester.platform.survey import Survey
-from harvester.platform.walk import Emit, Walker
+from harvester.platform.walk import Emit, Knows, Walker
 
 FetchPage = Callable[[Window, int, int], Awaitable[Page]]
 """Fetches page n of a window, so many calls a page."""
@@ -43,8 +43,12 @@ class Listing:
         pages_in_flight: int,
         on_total: Callable[[int], None],
         on_window: Callable[[WindowResult], None],
+        knows: Knows = lambda ids: (),
     ) -> None:
-        """`on_total` is told the calls that each query claims, as soon as its first page is there."""
+        """`on_total` is told the calls that each query claims, as soon as its first page is there.
+
+        `knows` tells which calls earlier runs have seen.
+        """
         self._fetch_page = fetch_page
         self._read_call = read_call
         self._emit = emit
@@ -52,7 +56,7 @@ class Listing:
         self._on_total = on_total
         self._on_window = on_window
         self._stopped = False
-        self._walker = Walker(self._page, read_call, self._pass_on, pages_in_flight=pages_in_flight)
+        self._walker = Walker(self._page, read_call, self._pass_on, pages_in_flight=pages_in_flight, knows=knows)
         self.claim = Claim()
 
     def has_seen(self, call_id: str) -> bool:

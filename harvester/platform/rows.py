@@ -17,14 +17,12 @@ from typing import Annotated
 import msgspec
 
 from harvester.errors import PlatformError
-from harvester.model import Call, Page
+from harvester.model import UNUSABLE_ID, Call, Page
 from harvester.platform import lenient
 from harvester.transcript import transcript_text
 
 LINK_QUERY = re.compile(rb'("recording_url"\s*:\s*"[^"?]*)\?[^"]*"')
 """The query of a recording's link inside a row. Signed links differ at every listing; the call does not."""
-
-UNUSABLE_ID = "without-id-"
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """A number of calls or pages; beyond 2^53 JSON's own readers do not agree on a number any more."""

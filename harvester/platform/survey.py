@@ -115,8 +115,10 @@ class Survey:
     async def _sample(self, first: Page) -> Counter[dt.date]:
         """Count the days of the calls on the first and the last page."""
         last = await self._fetch(self.whole, first.last_page)
-        found = Counter(day for row in first.rows + last.rows if (day := self._day_of(row)))
-        return found or Counter({self._today: 1})
+        oldest, newest = self._query.date_from or dt.date.min, self._query.date_to or dt.date.max
+        days = (self._day_of(row) for row in first.rows + last.rows)
+        found = Counter(day for day in days if day and oldest <= day <= newest)  # in another zone it may lie outside
+        return found or Counter({min(max(self._today, oldest), newest): 1})
 
     async def _date_rule(self, days: Counter[dt.date]) -> DateRule | None:
         """Find out how the platform cuts by date; None: it does not.

@@ -8,8 +8,9 @@ row may slip through between two pages. Three things prove that none did, whatev
 - one page that is not full and holds as many calls as the platform claims: all of them, at one instant;
 - in a window that can receive no more calls: every page claims the same total, and so many different ids were seen. Only
   deletions could have moved rows, and they would have changed the total, or left an id short;
-- so many of the ids had been seen *before* this walk as its first page claims to exist. They existed before it began and were
-  seen after: they are all that existed at that instant. What came later is not missed, what is gone could not be had.
+- so many of the ids had been seen *before* this walk as its first page claims to exist, by walks before it or by earlier runs.
+  They existed before it began and were seen after: they are all that existed at that instant. What came later is not missed,
+  what is gone could not be had.
 
 Until one holds the window is walked again, at most `MOST_WALKS` times; then it is unproven, and says why. A page that stays
 unreadable makes its window unproven; it is never skipped silently.
@@ -18,13 +19,14 @@ unreadable makes its window unproven; it is never skipped silently.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import anyio
 import msgspec
 
 from harvester.errors import HarvestError, PlatformError
 from harvester.model import Call, Page, Window, WindowResult
+from harvester.platform.ids import Ids
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,10 @@ Emit = Callable[[list[Call]], Awaitable[bool]]
 """Takes new calls; returns False when no more are wanted."""
 
 
+Knows = Callable[[list[str]], Iterable[str]]
+"""Tells which of some ids have been seen before."""
+
+
 class Walk(msgspec.Struct, kw_only=True):
     """What one walk over the pages of a window has seen so far."""
 
@@ -45,8 +51,9 @@ class Walk(msgspec.Struct, kw_only=True):
     last_page: int
     steady: bool = True  # every page reported the same total
     is_snapshot: bool = False  # one page that was not full: all there was, at one instant
+    is_open: bool = False  # calls may arrive in it: only ids that were seen before prove it
     ids: set[str] = msgspec.field(default_factory=set)
-    confirmed: int = 0  # ids that an earlier walk or window had shown already
+    confirmed: int = 0  # ids that an earlier walk, window or run had shown already
     next_page: int = 2
     failed_pages: int = 0
     failed_in_a_row: int = 0
@@ -80,7 +87,7 @@ class Walk(msgspec.Struct, kw_only=True):
         return self.steady and not self.failed_pages and self.confirmed == len(self.ids) > 0
 
     def note(self, page: Page, call_ids: set[str], known: set[str]) -> None:
-        """Take in the ids of a page; `known` holds those that any page has shown before, of this walk or another.
+        """Take in the ids of a page; `known` holds those of them that had been seen before.
 
         A last page that is full and shows something new may not be the last, whatever the platform claims.
         """
@@ -121,12 +128,15 @@ class Walker:
         emit: Emit,
         *,
         pages_in_flight: int,
+        knows: Knows = lambda ids: (),
     ) -> None:
+        """`knows` tells which calls earlier runs have seen; it is asked about windows in which calls may arrive."""
         self._fetch_page = fetch_page
         self._read_call = read_call
         self._emit = emit
         self._pages_in_flight = pages_in_flight
-        self._known: set[str] = set()
+        self._knows = knows
+        self._known = Ids()
 
     @property
     def found(self) -> int:
@@ -176,6 +186,7 @@ class Walker:
             total_at_end=first.total,
             last_page=first.last_page,
             is_snapshot=first.last_page == 1 and len(first.rows) < first.per_page,
+            is_open=not window.closed,
         )
         await self._take(walk, first)
         async with anyio.create_task_group() as tasks:
@@ -202,8 +213,11 @@ class Walker:
     async def _take(self, walk: Walk, page: Page) -> None:
         """Note the calls of a page and give on those that no page has shown before."""
         calls = {call.id: call for call in map(self._read_call, reversed(page.rows))}
-        walk.note(page, set(calls), self._known)
         new = [call for call_id, call in calls.items() if call_id not in self._known]
+        known = calls.keys() - {call.id for call in new}
+        if walk.is_open:
+            known |= set(self._knows([call.id for call in new]))
+        walk.note(page, set(calls), known)
         self._known.update(call.id for call in new)
         if new and not walk.stopped:
             walk.stopped = not await self._emit(new[::-1])

@@ -40,7 +40,10 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def window_of(query: Query, status: str | None, span: Span, rule: DateRule, today: dt.date) -> Window:
-    """Return the window that asks for a span. It is closed when no call can be created in it any more."""
+    """Return the window that asks for a span.
+
+    It is closed when no call can be created in it any more; never under a status, which an old call too can take on.
+    """
     day = dt.timedelta(days=1)
     date_from, date_to = span.first, span.last
     if date_from and rule is DateRule.OVERLAP:
@@ -53,7 +56,7 @@ def window_of(query: Query, status: str | None, span: Span, rule: DateRule, toda
         status=status,
         date_from=date_from or query.date_from,
         date_to=date_to or query.date_to,
-        closed=last is not None and last < today - dt.timedelta(days=OPEN_DAYS),
+        closed=status is None and last is not None and last < today - dt.timedelta(days=OPEN_DAYS),
     )
 
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harvester.errors import PlatformError
-from harvester.platform.rows import UNUSABLE_ID, read_call, read_instant, read_page
+from harvester.model import UNUSABLE_ID
+from harvester.platform.rows import read_call, read_instant, read_page
 
 WHERE = "https://platform.example/api/user/calls"
 ENVELOPE = {"current_page": 1, "last_page": 10, "per_page": 15, "total": 150}
