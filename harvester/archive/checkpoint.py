@@ -22,7 +22,7 @@ import msgspec
 from harvester.archive import ledger
 from harvester.archive.layout import UNDATED
 from harvester.archive.ledger import RUN_STARTED, Position
-from harvester.archive.table import COLUMNS, FORMAT, LEFT_OUT, SCHEMA, UNSETTLED, entry_from, entry_of, row_of
+from harvester.archive.table import COLUMNS, FORMAT, LEARN, LEFT_OUT, SCHEMA, UNSETTLED, entry_from, entry_of, row_of
 from harvester.errors import LedgerError, StorageError
 from harvester.model import Entry, PastRun
 
@@ -31,9 +31,13 @@ log = logging.getLogger(__name__)
 LINES_PER_TRANSACTION = 10_000
 ENTRIES_PER_BATCH = 10_000
 
-CHECKED_BYTES = 256 * 1024 * 1024
-"""Up to this size, about a million calls, every page is looked at when the checkpoint is opened: 0.2 s, or what a slow disk takes
-to read it. Beyond, that would cost every run seconds, and whoever meets the damage gets a StorageError."""
+CHECKED_BYTES = 32 * 1024 * 1024
+"""Up to this size, about 150,000 calls, every page is looked at when the checkpoint is opened. Beyond, reading it all would
+cost every night seconds; a run that meets damage there ends with a StorageError, and leaves a note by which the next one
+rebuilds the checkpoint."""
+
+DAMAGED = ".damaged"
+"""What the name of that note ends in."""
 
 MEMORY = Path(":memory:")
 """The path of a checkpoint that lies in memory and is gone when it is closed."""
@@ -94,11 +98,11 @@ class Checkpoint:
 
     def count(self) -> int:
         """Return how many calls the archive knows."""
-        return self._count("TRUE")
+        return self._tally("calls")
 
     def count_present(self) -> int:
         """Return how many of them the platform is not known to have deleted."""
-        return self._count("NOT gone")
+        return self._tally("calls - gone")
 
     def count_unsettled(self, before: dt.date, *, left_out: bool = False) -> int:
         """Return how many of the entries that `unsettled` yields are of calls from before a day, or of no known day."""
@@ -156,6 +160,10 @@ class Checkpoint:
             rows = self._db.execute("SELECT past FROM run ORDER BY number").fetchall()
             return [_past_run.decode(row[0]) for row in rows]
 
+    def _tally(self, what: str) -> int:
+        with _storage(self._path):
+            return int(self._db.execute(f"SELECT {what} FROM tally").fetchone()[0])
+
     def _count(self, which: str) -> int:
         with _storage(self._path):
             return int(self._db.execute(f"SELECT count(*) FROM entry WHERE {which}").fetchone()[0])
@@ -182,6 +190,8 @@ class Checkpoint:
     def _open(self, path: Path, copy_of: Path | None) -> None:
         if path != MEMORY:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.with_name(path.name + DAMAGED).exists():
+                raise _StaleError("a run has met damage in it")
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             if copy_of:
@@ -240,10 +250,7 @@ class Checkpoint:
     def _learn(self, entries: Iterable[Entry], position: Position, runs: Iterable[PastRun], begun: int) -> None:
         self._db.execute("BEGIN")
         try:
-            self._db.executemany(
-                "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                map(row_of, entries),
-            )
+            self._db.executemany(LEARN, map(row_of, entries))
             self._db.executemany(
                 "INSERT INTO run (past) VALUES (?)", ((msgspec.json.encode(run).decode(),) for run in runs)
             )
@@ -272,7 +279,7 @@ UNFIT = (OSError, sqlite3.Error, LedgerError, ValueError)
 
 def _remove(path: Path) -> None:
     with _storage(path):
-        for suffix in ("", "-wal", "-shm", "-journal"):
+        for suffix in ("", "-wal", "-shm", "-journal", DAMAGED):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
@@ -281,7 +288,10 @@ def _storage(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError, ValueError) as error:  # ValueError: what it holds is noise
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            with suppress(OSError):
+                path.with_name(path.name + DAMAGED).touch()
         raise StorageError(
-            f"cannot use the checkpoint {path}: {error}; it is an index only: delete it, or name another local place with "
-            "--checkpoint"
+            f"cannot use the checkpoint {path}: {error}; it is an index only: the next run rebuilds one that is damaged; else "
+            "delete it, or name another local place with --checkpoint"
         ) from error

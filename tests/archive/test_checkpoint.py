@@ -278,3 +278,48 @@ def test_every_call_is_found_under_its_own_id(ids: set[str]) -> None:
     with closing(Checkpoint(MEMORY, "x")) as checkpoint:
         checkpoint.learn(learnt.values(), Position())
         assert checkpoint.find([*ids, "another id"]) == learnt
+
+
+def test_damage_that_a_run_meets_is_mended_by_the_next(site: Site) -> None:
+    """A large checkpoint is not looked through at the start: who meets the damage ends, and leaves a note to rebuild it."""
+    side = {"state": State.SAVED}
+    ids = [str(number) for number in range(60_000)]  # more than SQLite keeps in memory
+    writer = Ledger(new_ledger(site), Position())
+    writer.append([{"event": "saved", "id": i, "recording": side, "transcript": side} for i in ids])
+    writer.close()
+    site.checkpoint().close()
+    with closing(site.checkpoint()) as checkpoint:
+        size = site.db.stat().st_size
+        with site.db.open("r+b") as file:
+            file.seek(size // 8)
+            file.write(b"\xa5" * (size // 2))
+        with pytest.raises(StorageError, match="the next run rebuilds one that is damaged"):
+            checkpoint.find(ids)
+    note = site.db.with_name("checkpoint.db.damaged")
+    assert note.exists()
+    with closing(site.checkpoint()) as checkpoint:
+        assert len(checkpoint.find(ids)) == len(ids)
+    assert not note.exists()
+
+
+def test_the_tally_is_what_counting_says(site: Site) -> None:
+    """Calls that are new, told again, gone, gone again, and back: each counts once, as it stands."""
+
+    def entry(call_id: str, *, gone: bool = False) -> Entry:
+        return Entry(
+            id=call_id, digest="", place="", version=1, recording=State.SAVED, transcript=State.SAVED, gone=gone
+        )
+
+    with closing(Checkpoint(site.db, "any")) as checkpoint:
+        counts = []
+        for learnt in (
+            [entry("1"), entry("2"), entry("3")],
+            [entry("1"), entry("4", gone=True)],
+            [entry("2", gone=True), entry("2", gone=True)],
+            [entry("4"), entry("2")],
+            [],
+        ):
+            checkpoint.learn(learnt, Position())
+            counts.append((checkpoint.count(), checkpoint.count_present()))
+            assert checkpoint.count_present() == len(list(checkpoint.present_ids()))
+    assert counts == [(3, 3), (4, 3), (4, 2), (4, 4), (4, 4)]

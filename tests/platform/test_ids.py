@@ -5,7 +5,24 @@ from hypothesis import strategies as st
 
 from harvester.platform.ids import Ids
 
-ODD = ["7", "07", "007", "0", "00", "-7", "+7", "7 ", "\u0667", "1e3", "1_000", "9" * 18, "9" * 19, "9" * 5000, "", "call-7"]
+ODD = [
+    "7",
+    "07",
+    "007",
+    "0",
+    "00",
+    "-7",
+    "+7",
+    "7 ",
+    "\u0667",
+    "1e3",
+    "1_000",
+    "9" * 18,
+    "9" * 19,
+    "9" * 5000,
+    "",
+    "call-7",
+]
 
 
 @given(st.lists(st.one_of(st.sampled_from(ODD), st.text(max_size=8), st.integers(0, 99).map(str))), st.text(max_size=8))

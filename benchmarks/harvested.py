@@ -1,0 +1,128 @@
+"""Run `harvester run` as a user would, and watch its memory and its CPU time from outside.
+
+In:   the platform's address, a folder, flags.  Out: a `Harvest`: how it ended, and samples of its process.
+
+What is read of the process lies in /proc, so this is for Linux. A sample costs the harvester nothing: the kernel keeps these
+figures anyway.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+ROOT = Path(__file__).parents[1]
+STATE = "state"
+ARCHIVE = "archive"
+
+SAMPLES_PER_SECOND = 10
+KIB = 1024
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """The process at one instant. `at` is in seconds of the day's clock, as the ledger's lines are."""
+
+    at: float
+    resident_bytes: int
+    cpu_seconds: float
+
+
+class Harvest(msgspec.Struct, frozen=True, kw_only=True):
+    """One run, from the start of its process to its end. `started_at` and `ended_at` are in monotonic seconds."""
+
+    account: dict[str, Any]
+    started_at: float
+    ended_at: float
+    cpu_seconds: float  # user and system, start-up of the interpreter included
+    peak_bytes: int  # the kernel's own high-water mark of the resident memory
+    samples: list[Sample]
+
+    @property
+    def wall_seconds(self) -> float:
+        """How long it took on the clock."""
+        return self.ended_at - self.started_at
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Return the environment for a process that runs the code beside this folder; `settings` are harvester's, in lower case."""
+    named = {f"HARVESTER_{name.upper()}": value for name, value in settings.items()}
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **named}
+
+
+def harvest(folder: Path, base_url: str, key: str, *flags: str, **settings: str) -> Harvest:
+    """Run once, into `folder`/archive. SystemExit with the last lines that it said unless it ends with 0."""
+    report, log = folder / "report.json", folder / "said.txt"
+    command = [sys.executable, "-m", "harvester.cli", "run", "--report-json", str(report), *flags]
+    variables = environment(
+        base_url=base_url,
+        api_key=key,
+        archive=str(folder / ARCHIVE),
+        state_folder=str(folder / STATE),
+        allow_private_hosts="yes",
+        **settings,
+    )
+    with log.open("wb") as said:
+        started_at = time.monotonic()
+        process = subprocess.Popen(command, stdout=said, stderr=said, env=variables | {"HOME": str(folder)}, cwd=folder)
+        watch = Watch(process.pid)
+        watch.start()
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:  # such as Ctrl-C: a run over a million calls would go on alone
+            process.kill()
+            raise
+        ended_at = time.monotonic()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        watch.stop()
+    if process.returncode:
+        raise SystemExit(f"harvester run ended with {process.returncode}:\n{log.read_text()[-2000:]}")
+    return Harvest(
+        account=json.loads(report.read_bytes()),
+        started_at=started_at,
+        ended_at=ended_at,
+        cpu_seconds=usage.ru_utime + usage.ru_stime,
+        peak_bytes=usage.ru_maxrss * KIB,
+        samples=watch.samples,
+    )
+
+
+class Watch(threading.Thread):
+    """Samples a process until it is told to stop."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.samples: list[Sample] = []
+        self._process = Path("/proc") / str(pid)
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Take samples."""
+        while not self._stopped.wait(1 / SAMPLES_PER_SECOND):
+            try:
+                self.samples.append(self._sample())
+            except (OSError, ValueError, IndexError):  # it has ended
+                return
+
+    def stop(self) -> None:
+        """End the watch."""
+        self._stopped.set()
+        self.join()
+
+    def _sample(self) -> Sample:
+        resident_pages = int((self._process / "statm").read_text().split()[1])
+        behind_name = (self._process / "stat").read_text().rpartition(")")[2].split()
+        ticks = int(behind_name[11]) + int(behind_name[12])  # utime and stime: proc(5), fields 14 and 15
+        return Sample(
+            at=time.time(),
+            resident_bytes=resident_pages * os.sysconf("SC_PAGE_SIZE"),
+            cpu_seconds=ticks / TICKS_PER_SECOND,
+        )
