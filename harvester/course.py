@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import msgspec
 
-from harvester.model import Call, Coverage, Entry, Outcome, Query, Reach, WindowResult
+from harvester.model import Call, Coverage, Entry, Outcome, Query, Reach, State, WindowResult
 from harvester.pipeline import Emit
 from harvester.report import Account
 from harvester.revisit import Ask, Revisit, Ways, kept
@@ -24,6 +24,9 @@ from harvester.scope import DayBook, Scope, coverage_of
 FEWEST_ASKED = 1_000
 """A full run asks for so many missing calls by their ids, or as many as its listing took requests if that is more."""
 
+
+ATTEMPTS_TO_COUNT = 3
+"""How often calls are counted again because the list moved meanwhile."""
 
 FEWEST_STRANGE = 20
 """So many calls of proven days, none of which the archive knows, are those of another account."""
@@ -79,11 +82,14 @@ class Course:
         self._source: Source
         self._book = DayBook()
         self._listed: tuple[WindowResult, ...] = ()  # those of the listing alone
-        self._claimed: int | None = None
-        self._met_known = scope.proven_through is None  # whether the listing has shown a call that the archive knows
-        self._unknown_old = (
-            0  # calls of proven days that the archive did not know, as long as it has met none that it knows
+        self._shown = 0  # by the listing alone
+        self._claimed_older: int | None = (
+            None  # how many calls the platform claims that the listing does not reach back to
         )
+        self._asked: set[str] = set()
+        self._unanswered: list[str] = []  # why open calls could not be asked for
+        self._met_known = scope.proven_through is None  # whether the listing has shown a call that the archive knows
+        self._unknown_old = 0  # calls of proven days that the archive did not know, until it met one that it knows
         self.windows: list[WindowResult] = []
         self.lost: list[Entry] = []
 
@@ -91,10 +97,8 @@ class Course:
         """Give every call to `emit`. Raises AuthError, ConfigError for a refused filter, PlatformError."""
         self._source, self._emit = source, emit
         everything = msgspec.structs.replace(self._query, date_from=None)
-        if self.scope.reach is Reach.RECENT and self._whole_archive:
-            self._claimed = await self._source.count(everything)
         await self._source.list_calls(self._query)
-        self._listed = tuple(self.windows)
+        self._listed, self._shown = tuple(self.windows), self._account.listed
         if self._is_strange:
             self._account.windows_unproven.append(
                 f"none of {self._unknown_old:,} calls listed from days that were proven is known to the archive: is the key "
@@ -102,15 +106,16 @@ class Course:
             )
         elif not self._is_limited and (self.scope.reach is Reach.RECENT or self._whole_archive):
             await self._revisit()
-        if self._claimed is not None:
-            self._claimed = min(
-                self._claimed, await self._source.count(everything)
-            )  # what was deleted meanwhile is no gap
+        if self.scope.reach is Reach.RECENT and self._whole_archive and not self._is_limited:
+            self._claimed_older = await self._count_older(everything)
         if self._is_limited:
             self._account.windows_unproven[:] = [f"stopped after {self._limit:,} calls, as --limit asked"]
 
     async def take(self, calls: list[Call]) -> bool:
         """Pass on what the listing shows, up to the limit; return whether more are wanted."""
+        calls = [
+            call for call in calls if call.id not in self._asked
+        ]  # settled already: its days are listed for another
         if self._limit is not None:
             calls = calls[: self._limit - self._account.listed]
         self._account.listed += len(calls)
@@ -132,13 +137,14 @@ class Course:
         """
         ended_well = ended_well and not self._is_limited
         doubted = self._is_strange
-        if ended_well and self._claimed is not None:
-            known = self.books.count_present() + unsaved
-            if self._claimed > known:
+        if ended_well and self._claimed_older is not None:
+            known_older = self.books.count_present() + unsaved - self._shown
+            if self._claimed_older > known_older:
                 doubted = True
                 self._account.windows_unproven.append(
-                    f"the platform claims {self._claimed:,} calls and the archive knows {known:,}: some from before "
-                    f"{self.scope.date_from} were never listed; the next run lists everything"
+                    f"the platform claims {self._claimed_older + self._shown:,} calls and the archive knows "
+                    f"{known_older + self._shown:,}: some from before {self.scope.date_from} were never listed; the next run "
+                    "lists everything"
                 )
         coverage = coverage_of(
             self.scope,
@@ -170,6 +176,10 @@ class Course:
         gone = await revisit.ask_for(self._unseen(also_settled=self.scope.reach is Reach.FULL and proven))
         self._account.revisited += len(gone)
         self.lost = gone
+        if self._unanswered:
+            self._account.warnings.append(
+                f"{len(self._unanswered):,} calls could not be asked for by id, and stay as they are: {self._unanswered[0]}"
+            )
 
     def _unseen(self, *, also_settled: bool) -> Iterator[Entry]:
         """Yield the open calls that the listing has not shown, then perhaps the settled ones, as many as may be asked for."""
@@ -199,6 +209,19 @@ class Course:
                 f"the platform does not list {more:,} more calls that the archive has; the next full run asks for them"
             )
 
+    async def _count_older(self, everything: Query) -> int:
+        """Return how many calls the platform claims besides those that the listing reaches back to.
+
+        The recent ones are counted between two counts of all that must agree: what arrives or goes meanwhile shifts them.
+        """
+        older, after = 0, await self._source.count(everything)
+        for _ in range(ATTEMPTS_TO_COUNT):
+            before, recent, after = after, await self._source.count(self._query), await self._source.count(everything)
+            older = max(older, min(before, after) - recent)
+            if before == after:
+                break
+        return older
+
     def _meet(self, calls: list[Call]) -> None:
         """Look whether the archive knows one of the calls of proven days that are listed again: it must know them all."""
         proven_through = self.scope.proven_through or dt.date.min
@@ -221,10 +244,14 @@ class Course:
 
     async def _take_asked(self, call: Call) -> bool:
         self._account.revisited += 1
+        self._asked.add(call.id)
         return await self._emit([call])
 
     def _keep(self, outcome: Outcome) -> None:
         self._account.revisited += 1
+        self._asked.add(outcome.id)
+        if outcome.recording is not State.FAILED and outcome.reason:
+            self._unanswered.append(outcome.reason)
         self._keep_outcome(outcome)
 
     @property

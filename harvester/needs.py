@@ -15,6 +15,9 @@ import msgspec
 
 from harvester.model import UNCONNECTED_STATUSES, Call, Entry, Outcome, State
 
+GOING_ON_DAYS = 30.0
+"""A call that has not ended, says its row, is waited for so long after the row's last change; later it is one that got stuck."""
+
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """What the settings say about settling."""
@@ -104,7 +107,8 @@ def _recording(call: Call, entry: Entry | None, rules: Rules, now: dt.datetime) 
 
 
 def _may_come(call: Call, rules: Rules, now: dt.datetime) -> bool:
-    """Whether something that is missing may still appear: the call was answered, or goes on, and that is not long ago."""
-    if call.ended_at is None or now - call.ended_at > dt.timedelta(days=rules.grace_days):
+    """Whether something that is missing may still appear: the call goes on, or was answered, and that is not long ago."""
+    grace_days = rules.grace_days if call.has_ended else max(rules.grace_days, GOING_ON_DAYS)
+    if call.ended_at is None or now - call.ended_at > dt.timedelta(days=grace_days):
         return False
     return not call.has_ended or (call.status not in UNCONNECTED_STATUSES and bool(call.duration_seconds))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import re
 from collections.abc import Awaitable, Callable
 
 import anyio.to_thread
@@ -24,6 +25,9 @@ from harvester.needs import Rules, decide
 
 log = logging.getLogger(__name__)
 
+DEAD = re.compile(r" answered (?:404|410)\b")
+"""How the reason of a call reads whose link was dead; one that failed in another way has not been told so yet."""
+
 Fetch = Callable[[Call, Part, Judge], Awaitable[Transfer]]
 """Raises RecordingError, or PlatformError when every attempt failed."""
 
@@ -35,7 +39,8 @@ def failure_of(error: RecordingError | PlatformError, call: Call, entry: Entry |
     link asked for anew, the recording is gone: asking for ever brings nothing.
     """
     dead = isinstance(error, LinkError) and error.status in (404, 410)
-    again = entry is not None and entry.recording is State.FAILED and entry.digest == call.digest
+    same = entry is not None and entry.recording is State.FAILED and entry.digest == call.digest
+    again = same and entry is not None and DEAD.search(entry.reason or "") is not None
     return Failure(state=State.GONE if dead and again else State.FAILED, reason=str(error))
 
 

@@ -105,7 +105,12 @@ def test_a_changed_row_is_a_new_version(change: dict[str, object]) -> None:
         ({"status": "unanswered"}, SOON, State.ABSENT),
         ({"status": "in-progress", "duration": 0}, SOON, State.PENDING),  # it goes on
         ({"status": "ringing", "duration": None}, SOON, State.PENDING),
-        ({"status": "initiated", "duration": None}, LATE, State.ABSENT),  # it began long ago, and never ended
+        (
+            {"status": "initiated", "duration": None},
+            LATE,
+            State.PENDING,
+        ),  # it has not ended, so the grace has not begun
+        ({"status": "in-progress"}, LATE + dt.timedelta(days=30), State.ABSENT),  # it got stuck
         ({"status": "a new one"}, SOON, State.PENDING),  # the set is open
         ({"status": None}, SOON, State.PENDING),
     ],

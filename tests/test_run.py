@@ -130,9 +130,9 @@ async def test_recordings_can_be_left_for_later(platform: Platform, harvests: Ha
 async def test_every_filter_reaches_the_platform(
     platform: Platform, harvests: Harvests, flags: dict[str, object], asked: dict[str, str]
 ) -> None:
-    """Every documented filter is a setting that the platform is asked with, on every page."""
+    """Every documented filter is a setting that the platform is asked with, on every page; counts may ask for less."""
     await harvests.run(dry_run=True, **flags)
-    lists = [seen.query for seen in platform.requests if seen.where == "list"]
+    lists = [seen.query for seen in platform.requests if seen.where == "list" and seen.query["per_page"] != "1"]
     assert lists
     assert all(asked.items() <= query.items() for query in lists)
 

@@ -68,9 +68,24 @@ class Listing:
 
         Raises AuthError, ConfigError for a refused filter, PlatformError when a window cannot even be begun.
         """
+        query = await self._to_the_last_day(query)
         for status in sorted(query.status, key=_life) or (None,):
             if not self._stopped:
                 await self._list_one(Survey(self._page, self._count, self._day_of, query, status, today))
+
+    async def _to_the_last_day(self, query: Query) -> Query:
+        """Return a query that brings the calls of its last day, though the platform may leave out the day of `date_to`.
+
+        Told by three counts at most: the day alone has none, with the next there are some, and not all are of the next.
+        """
+        last = query.date_to
+        if last is None or await self._count(Window(query=query, date_from=last, date_to=last)):
+            return query
+        after = last + dt.timedelta(days=1)
+        both = await self._count(Window(query=query, date_from=last, date_to=after))
+        if both and await self._count(Window(query=query, date_from=after, date_to=after)) < both:
+            return msgspec.structs.replace(query, date_to=after)
+        return query
 
     async def _list_one(self, survey: Survey) -> None:
         before = self._walker.found
