@@ -89,6 +89,27 @@ def plan(**typed: Any) -> None:
 
 
 @cli.command()
+@with_settings("archive", "run", "talk")
+def doctor(**typed: Any) -> None:
+    """Examine the archive's folder, the key, the platform and one recording; say what is wrong and what to change."""
+    meant = begin(typed)
+    from harvester.doctor import diagnosis_text, examine
+    from harvester.errors import ConfigError
+    from harvester.key import key_of
+
+    def look(resolved: Resolved) -> Shown:
+        key, problem = None, None
+        try:
+            key, problem = key_of(resolved, os.environ)
+        except ConfigError as error:
+            problem = str(error)
+        found = run_async(examine, resolved, key, problem)
+        return Shown(text=diagnosis_text(found), json=found.as_json(), exit_code=found.exit_code)
+
+    sys.exit(show_each(meant, look))
+
+
+@cli.command()
 @click.option("--changes", is_flag=True, help="Show what the last run found changed: field by field, old and new.")
 @with_settings("archive", "talk")
 def status(changes: bool, **typed: Any) -> None:

@@ -68,7 +68,7 @@ def _head(changes: Changes) -> list[str]:
         earlier = (
             f"the newest run that found one is {changes.earlier_run}" if changes.earlier_run else "nor did any before"
         )
-        lines.append(f"it found no change in the calls that were archived before; {earlier}")
+        lines.append(f"it found no row changed of the calls that were archived before; {earlier}")
     return lines
 
 

@@ -143,9 +143,14 @@ class Course:
                 doubted = True
                 self._account.windows_unproven.append(
                     f"the platform claims {self._claimed_older + self._shown:,} calls and the archive knows "
-                    f"{known_older + self._shown:,}: some from before {self.scope.date_from} were never listed; the next run "
-                    "lists everything"
+                    f"{known_older + self._shown:,}: some from before {self.scope.date_from} were never listed; "
+                    f"{'--full lists everything' if self._account.dry_run else 'the next run lists everything'}"
                 )
+        if len(self.lost) >= FEWEST_STRANGE and len(self.lost) > self.books.count_present():
+            self._account.alarms.append(
+                f"{len(self.lost):,} calls are gone from the platform at once, more than are left: were they deleted on "
+                "purpose, or is the key that of another account?"
+            )
         coverage = coverage_of(
             self.scope,
             self._query,

@@ -64,6 +64,7 @@ def sums(account: Account) -> Event:
         "requests": account.traffic.requests,
         "throttled": account.traffic.throttled,
         "written_bytes": account.written_bytes,
+        "unproven": len(account.unproven),
     }
 
 

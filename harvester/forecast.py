@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from harvester.model import Query
-from harvester.platform.windows import PAGES_PER_WINDOW, DateRule, Span, cut, separate_open_days, window_of
+from harvester.platform.windows import DateRule, Span, cut, most_pages, separate_open_days, window_of
 from harvester.sample import Sample, Work
 
 BLOCK_BYTES = 4096
@@ -150,7 +150,7 @@ def effort_of(query: Query, spread: Spread, total: int, per_page: int, today: dt
     status = next(iter(query.status), None)
     whole = window_of(query, status, Span(), DateRule.INCLUSIVE, today)
     oldest = query.date_from or spread.oldest
-    if math.ceil(total / per_page) <= PAGES_PER_WINDOW or oldest is None:
+    if math.ceil(total / per_page) <= most_pages(whole) or oldest is None:
         return Effort(windows=1, requests=_walk_requests(total, per_page, closed=whole.closed))
     requests = 2  # the first page and the last
     if not heeds_dates:
@@ -165,14 +165,15 @@ def effort_of(query: Query, spread: Spread, total: int, per_page: int, today: dt
         span = todo.popleft()
         calls = spread.calls_in(span)
         pages = math.ceil(calls / per_page)
-        parts = cut(span, pages, oldest, newest) if pages > PAGES_PER_WINDOW else [span]
+        window = window_of(query, status, span, DateRule.INCLUSIVE, today)
+        most = most_pages(window)
+        parts = cut(span, pages, oldest, newest, most) if pages > most else [span]
         if len(parts) > 1:
             requests += 1
             todo.extendleft(reversed(parts))
         else:
             windows += 1
-            closed = window_of(query, status, span, DateRule.INCLUSIVE, today).closed
-            requests += _walk_requests(calls, per_page, closed=closed)
+            requests += _walk_requests(calls, per_page, closed=window.closed)
     return Effort(windows=windows, requests=requests)
 
 

@@ -29,7 +29,7 @@ from harvester.needs import Rules
 from harvester.platform.api import Api
 from harvester.platform.recordings import Recordings
 from harvester.platform.rows import read_call, read_instant
-from harvester.platform.windows import PAGES_PER_WINDOW, DateRule, Span, window_of
+from harvester.platform.windows import DateRule, Span, most_pages, window_of
 from harvester.sample import Sample, Sampled, links_to_ask, pages_to_sample, work_for
 from harvester.settings import Settings
 
@@ -93,7 +93,9 @@ class Glance:
         pages = [[await self._api.page(window, 1, SAMPLED_PER_PAGE)] for window in windows]
         served = [first.per_page for (first,) in pages if first.per_page]
         self._per_page = min([self._per_page, *served])
-        cut = [first.total > PAGES_PER_WINDOW * self._per_page for (first,) in pages]
+        cut = [
+            first.total > most_pages(window) * self._per_page for (first,), window in zip(pages, windows, strict=True)
+        ]
         room = MOST_REQUESTS - self._api.gate.budget.sent - (REQUESTS_TO_TRY_DATES if any(cut) else 0)
         for listing, number in pages_to_sample([first.last_page for (first,) in pages], room):
             pages[listing].append(await self._api.page(windows[listing], number, SAMPLED_PER_PAGE))

@@ -198,6 +198,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int = 0  # written for this call
     reason: str | None = None  # why it failed, is pending or gone; None otherwise
     known: bool = False  # the archive said so already; this run has learnt nothing new
+    unproven: bool = False  # the recording was saved by this run, and nothing proves that it is whole
 
 
 class Figures(msgspec.Struct, kw_only=True):

@@ -65,7 +65,7 @@ def check_lookback(resolved: Resolved, scope: Scope, checkpoint: Checkpoint | No
     doubt = lookback_doubt(scope, created_on_place(place) if place else None, resolved.settings.lookback_days)
     if doubt and source == flag_of("lookback_days"):
         raise refuse_lookback(doubt)
-    return doubt
+    return f"{doubt}: nothing is missed, and it passes as the archive grows older" if doubt else None
 
 
 def alarms_after(scope: Scope, coverage: Coverage, known: Known, query: Query, now: dt.datetime) -> list[str]:
@@ -99,7 +99,8 @@ def course_of(
     scope = scope_for(resolved, known, now)
     if warning := check_lookback(resolved, scope, checkpoint):
         account.warnings.append(warning)
-    account.reach, account.listed_from, account.why = scope.reach, scope.date_from, scope.why
+    account.reach, account.why = scope.reach, scope.why
+    account.listed_from, account.listed_to = scope.date_from, scope.date_to
     return Course(
         query=settings.query(),
         scope=scope,

@@ -30,6 +30,7 @@ from harvester.place import local_state
 from harvester.platform.api import Api
 from harvester.platform.bandwidth import Bandwidth
 from harvester.platform.budget import Budget
+from harvester.platform.patience import MinRate
 from harvester.platform.recordings import Recordings
 from harvester.platform.retry import RetryPolicy
 from harvester.report import counted, duration_text, size_text
@@ -160,6 +161,7 @@ def _recordings(api: Api, settings: Settings) -> Recordings:
         RetryPolicy(attempts=1),
         workers=settings.workers,
         bandwidth=Bandwidth(None),
+        min_rate=MinRate(bytes_per_second=settings.min_rate, over_seconds=settings.patience_seconds),
         max_file_bytes=settings.max_file_size,
         hosts=settings.recording_host,
         allow_private_hosts=settings.allow_private_hosts,

@@ -54,6 +54,7 @@ class Account(msgspec.Struct, kw_only=True):
     reach: str = ""  # how much was listed: "full", "recent" or "dates"
     why: str = ""  # why so much
     listed_from: dt.date | None = None
+    listed_to: dt.date | None = None
     proven_through: dt.date | None = (
         None  # every call up to this day is proven to have been listed, by this run or earlier ones
     )
@@ -70,6 +71,7 @@ class Account(msgspec.Struct, kw_only=True):
     written_bytes: int = 0
     failures: list[Failure] = msgspec.field(default_factory=list)
     gone: list[Failure] = msgspec.field(default_factory=list)  # found by this run to be gone
+    unproven: list[str] = msgspec.field(default_factory=list)  # ids of calls whose recordings are kept without proof
     mended_runs: list[str] = msgspec.field(default_factory=list)
     alarms: list[str] = msgspec.field(default_factory=list)  # figures that leave the archive's own history
     strict: bool = False  # whether an alarm decides the exit code
@@ -89,6 +91,8 @@ class Account(msgspec.Struct, kw_only=True):
         self.recordings[outcome.recording] += 1
         self.transcripts[outcome.transcript] += 1
         self.written_bytes += outcome.bytes
+        if outcome.unproven:
+            self.unproven.append(outcome.id)
         if outcome.recording is State.FAILED:
             self.failures.append(Failure(id=outcome.id, reason=outcome.reason or ""))
         elif outcome.recording is State.GONE and not outcome.known:
@@ -141,11 +145,13 @@ def lines_of(account: Account) -> list[str]:
 def trouble_of(account: Account) -> list[str]:
     """Return a line for each failed call and each doubt, at most 20 of a kind."""
     lines = []
+    place = "" if account.dry_run else f", all in {account.archive}/runs/{account.run}/run.json"
     for word, calls in (("failed", account.failures), ("gone", account.gone)):
-        lines += [f"{word}: call {call.id!a}: {call.reason}" for call in calls[:SHOWN]]
+        lines += [f"{word}: call {call.id!a}: {call.reason}" for call in sorted(calls, key=_by_id)[:SHOWN]]
         if len(calls) > SHOWN:
-            place = "" if account.dry_run else f", all in {account.archive}/runs/{account.run}/run.json"
             lines.append(f"and {len(calls) - SHOWN:,} more{place}")
+    if account.unproven:
+        lines.append(_unproven(account.unproven, place))
     lines += [f"not proven whole: {reason}" for reason in account.windows_unproven[:SHOWN]]
     if len(account.windows_unproven) > SHOWN:
         lines.append(f"and {len(account.windows_unproven) - SHOWN:,} windows more")
@@ -155,11 +161,26 @@ def trouble_of(account: Account) -> list[str]:
     return [escaped(line) for line in lines]  # a reason that holds a line break must not forge a line
 
 
+def _unproven(calls: list[str], place: str) -> str:
+    """Say in one line how many recordings are kept without proof, and of which calls; `place` tells where all stand."""
+    they_are, noun = ("it is", "call") if len(calls) == 1 else ("they are", "calls")
+    named = ", ".join(ascii(call_id) for call_id in calls[:SHOWN])
+    more = f" and {len(calls) - SHOWN:,} more{place}" if len(calls) > SHOWN else ""
+    return (
+        f"unproven: {counted(len(calls), 'recording')} came without length, digest or other proof that {they_are} whole: "
+        f"{noun} {named}{more}"
+    )
+
+
+def _by_id(call: Failure) -> tuple[int, str]:
+    return len(call.id), call.id  # as numbers: the mails of two nights can be held against each other
+
+
 def _table(account: Account) -> list[str]:
     """Show how the calls ended: a column for each state, a row each for recordings and transcripts."""
     states = [str(state) for state in State]
     heads = ["to save" if account.dry_run and state == State.SAVED else state for state in states]
-    since = f" since {account.listed_from}" if account.listed_from else ""
+    since = _days_of(account)
     more = f", {account.revisited:,} more asked for by id" if account.revisited else ""
     lines = [
         f"{counted(account.listed, 'call')} listed{since}{more}",
@@ -186,9 +207,11 @@ def _verdict(account: Account) -> str:
         return "interrupted: the next run goes on where this one stopped"
     if account.verdict == "complete":
         if account.dry_run:
-            return "dry run: the listing is proven whole; without --dry-run the calls above are saved"
+            saved = account.recordings[State.SAVED] or account.transcripts[State.SAVED]
+            what = "without --dry-run the calls above are saved" if saved else "nothing new to save"
+            return f"dry run: the listing is proven whole; {what}"
         chosen = " under these filters" if account.filtered else ""
-        since = f" since {account.listed_from}" if account.listed_from else ""
+        since = _days_of(account)
         earlier = "; what is older was proven by earlier runs" if account.reach == Reach.RECENT else ""
         strict = "; an alarm was raised, and --strict makes it exit 3" if account.exit_code else ""
         return (
@@ -201,6 +224,14 @@ def _verdict(account: Account) -> str:
     if account.windows_unproven:
         parts.append("the listing is not proven whole")
     return f"incomplete: {'; '.join(parts) or 'the outcomes do not add up to what was listed'}"
+
+
+def _days_of(account: Account) -> str:
+    """Say which days were listed, with a blank before it; nothing where it was all of them."""
+    first, last = account.listed_from, account.listed_to
+    if first and last:
+        return f" from {first} to {last}"
+    return f" since {first}" if first else f" until {last}" if last else ""
 
 
 def counted(number: int, noun: str) -> str:

@@ -159,10 +159,10 @@ def _harvested(resolved: Resolved, harvest: Harvest) -> Account:
 
 
 def _text_of(account: Account, settings: Settings) -> str:
-    """Return what is to be said of a run that has ended; nothing when it is complete and quiet was asked for."""
+    """Return what is to be said of a run that has ended; nothing when quiet was asked for and nobody need know of it."""
     if not settings.quiet:
         return screen.account_text(account)
-    return screen.trouble_text(account) if account.exit_code else ""
+    return screen.trouble_text(account) if account.exit_code or account.alarms or account.warnings else ""
 
 
 def _archive_of(resolved: Resolved) -> str:

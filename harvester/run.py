@@ -36,6 +36,7 @@ from harvester.place import local_state
 from harvester.platform.api import Api
 from harvester.platform.bandwidth import Bandwidth
 from harvester.platform.budget import Budget, Gate
+from harvester.platform.patience import MinRate
 from harvester.platform.recordings import Recordings
 from harvester.platform.retry import RetryPolicy
 from harvester.progress import Progress
@@ -182,6 +183,7 @@ class _Run:
                     _policy(settings),
                     workers=settings.workers,
                     bandwidth=Bandwidth(settings.bandwidth),
+                    min_rate=MinRate(bytes_per_second=settings.min_rate, over_seconds=settings.patience_seconds),
                     max_file_bytes=settings.max_file_size,
                     hosts=settings.recording_host,
                     allow_private_hosts=settings.allow_private_hosts,
@@ -271,7 +273,7 @@ class _Run:
         try:
             coverage = course.conclude(ended_well=self._has_ended_well(failure))
             now = self._began_at.astimezone(self._settings.timezone)
-            self._account.alarms = alarms_after(course.scope, coverage, self._known, self._settings.query(), now)
+            self._account.alarms += alarms_after(course.scope, coverage, self._known, self._settings.query(), now)
             self._conclude(failure)
             for result in course.windows:
                 archive.note(events.window_walked(result))

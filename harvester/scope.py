@@ -19,7 +19,7 @@ from harvester.errors import ConfigError
 from harvester.model import Call, Coverage, Days, Figures, PastRun, Query, Reach, WindowResult
 from harvester.values import WEEKDAYS, Rhythm
 
-DAYS_OPEN = 3
+DAYS_OPEN = 2
 """A day is over in every zone, clocks that differ included, when it lies so many days before today (UTC): the same rule by which
 platform/windows.py calls a window closed."""
 
@@ -124,7 +124,9 @@ def scope_of(
 
 def lookback_doubt(scope: Scope, oldest_on: dt.date | None, lookback_days: int) -> str | None:
     """Say that a look-back reaches to before the archive's oldest call, or None when it does not, or there is none."""
-    if scope.reach is not Reach.RECENT or not oldest_on or not scope.date_from or scope.date_from >= oldest_on:
+    if scope.reach is not Reach.RECENT or not oldest_on or not scope.date_from or not scope.proven_through:
+        return None
+    if scope.date_from >= min(oldest_on, scope.proven_through):  # no look-back at all is never too long
         return None
     return f"{lookback_days} days back reach to {scope.date_from}, before the archive's first call ({oldest_on})"
 

@@ -101,7 +101,8 @@ def settings_json(resolved: Resolved) -> bytes:
 
 def status_text(status: Status) -> str:
     """Return how the last run ended and what is still open."""
-    lines = [f"archive {status.archive}, {status.calls:,} calls"]
+    gone = f", {status.gone:,} of them gone from the platform" if status.gone else ""
+    lines = [f"archive {status.archive}, {counted(status.calls, 'call')}{gone}"]
     if status.running:
         lines.append("a run is going on; what follows is as far as it has got")
     if status.last_run is None:
@@ -109,15 +110,18 @@ def status_text(status: Status) -> str:
     else:
         last = status.last_run
         code = "" if last.exit_code is None else f", exit code {last.exit_code}"
-        listed = "" if last.listed is None else f", {last.listed:,} calls listed"
+        since = f" since {last.listed_from}" if last.listed_from else ""
+        listed = "" if last.listed is None else f", {counted(last.listed, 'call')} listed{since}"
         lines.append(f"last run {last.run}: {last.verdict}{code}{listed}")
         if last.finished_at and last.seconds is not None:
             lines.append(f"ended {last.finished_at} after {duration_text(last.seconds)}")
         if last.error:
             lines.append(last.error)
         lines += [f"not proven whole: {reason}" for reason in last.windows_unproven]
+        lines += [f"alarm: {alarm}" for alarm in last.alarms]
+        lines += [f"warning: {warning}" for warning in last.warnings]
     for word, opened in (("failed", status.failed), ("pending", status.pending)):
-        lines.append(f"{len(opened):,} {word}")
+        lines.append(f"{counted(len(opened), 'call')} {word}")
         lines += [f"  call {each.id!a} ({each.place}): {each.reason or 'no reason noted'}" for each in opened[:SHOWN]]
         if len(opened) > SHOWN:
             lines.append(f"  and {len(opened) - SHOWN:,} more; --json names all")

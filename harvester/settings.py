@@ -109,6 +109,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int | None,
         Setting(values.size(1), "largest recording to accept, in bytes, such as 2G", default_text="no limit"),
     ] = None
+    min_rate: Annotated[
+        int,
+        Setting(
+            values.size(0), "least bytes per second that a recording's server must send, such as 10K; 0: any trickle"
+        ),
+    ] = 1024
+    patience_seconds: Annotated[
+        float,
+        Setting(
+            values.number(1, 86_400),
+            "seconds that a recording's server may be silent, or slower than min_rate, before the attempt fails",
+        ),
+    ] = 60.0
     recording_host: Annotated[
         tuple[str, ...],
         Setting(
@@ -159,7 +172,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     progress: Annotated[
         bool, Setting(values.switch, "show a progress bar on a terminal, a line a minute elsewhere", "talk")
     ] = True
-    quiet: Annotated[bool, Setting(values.switch, "say nothing but errors", "talk")] = False
+    quiet: Annotated[bool, Setting(values.switch, "say nothing unless something is wrong", "talk")] = False
     verbose: Annotated[int, Setting(values.whole(0, 2), "say more: 1 each failed attempt, 2 everything", "talk")] = 0
     log_json: Annotated[bool, Setting(values.switch, "write log lines as JSON", "talk")] = False
 

@@ -63,9 +63,12 @@ class Settler:
                 transfer = await self._fetch(call, part, judge)
                 received = Received(part=part, judge=judge, transfer=transfer)
             except (RecordingError, PlatformError) as error:
-                part.discard()
-                failure = failure_of(error, call, entry)
-                log.info("call %a: %s", call.id, masked(failure.reason, call.phone_numbers))
+                if kept := judge.resort():
+                    received = Received(part=part, judge=judge, transfer=kept)
+                else:
+                    part.discard()
+                    failure = failure_of(error, call, entry)
+                log.info("call %a: %s%s", call.id, masked(str(error), call.phone_numbers), "; kept" if kept else "")
             except BaseException:
                 part.discard()
                 raise

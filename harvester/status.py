@@ -24,7 +24,7 @@ from harvester.place import local_state
 from harvester.settings import Settings
 
 GOING_ON = "has not closed: it is going on"
-CUT_OFF = "did not close: it was cut off, and the next run mends it"
+CUT_OFF = "did not close: it was cut off (by a signal, a power cut or a full disk), and the next run mends it"
 
 
 class LastRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +36,10 @@ class LastRun(msgspec.Struct, frozen=True, kw_only=True):
     listed: int | None = None
     finished_at: str | None = None
     seconds: float | None = None
+    listed_from: str | None = None
     windows_unproven: tuple[str, ...] = ()
+    alarms: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     error: str | None = None
 
 
@@ -53,6 +56,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     archive: str
     calls: int
+    gone: int  # calls that the platform has no more
     running: bool
     last_run: LastRun | None
     pending: list[Open]
@@ -72,9 +76,11 @@ def read_status(settings: Settings) -> Status:
     with closing(Checkpoint.copied(local.checkpoint, local.archive, mark.archive_id)) as checkpoint:
         entries = list(checkpoint.unsettled())
         calls, left_out = checkpoint.count(), checkpoint.count_left_out()
+        gone = calls - checkpoint.count_present()
     return Status(
         archive=disk.path_text(local.archive),
         calls=calls,
+        gone=gone,
         running=running,
         last_run=last_run,
         pending=_open(entries, State.PENDING),
@@ -93,6 +99,9 @@ def _newest_run(local: LocalState) -> tuple[bool, LastRun | None]:
     newest = max(begun[-1:] + unbegun, default=None)
     if newest is None:
         return running, None
+    if not running and _account(local.archive, newest) is None:
+        with disk.locked(local.archive) as held:  # a run may be at work that has another state folder
+            running = not held
     return running, _account(local.archive, newest) or LastRun(run=newest, verdict=GOING_ON if running else CUT_OFF)
 
 
@@ -108,7 +117,7 @@ def _account(archive: Path, run_id: str) -> LastRun | None:
 
 def _open(entries: list[Entry], state: State) -> list[Open]:
     return [
-        Open(id=e.id, place=e.place, reason=e.reason if e.recording is state else "no transcript yet")
+        Open(id=e.id, place=e.place, reason=e.reason if e.recording is state and not e.left else "no transcript yet")
         for e in entries
         if state in (e.recording, e.transcript)
     ]

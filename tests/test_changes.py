@@ -97,7 +97,7 @@ async def test_a_recording_that_is_gone_is_told(platform: Platform, harvests: Ha
     changes = harvested(harvests)
     assert [(each.id, "answered 410" in (each.reason or "")) for each in changes.gone] == [(str(dead), True)]
     assert any(line.startswith(f"call '{dead}' (") and "answered 410" in line for line in lines(changes))
-    assert any("no change in the calls that were archived before" in line for line in lines(changes))
+    assert any("no row changed of the calls that were archived before" in line for line in lines(changes))
 
 
 async def test_a_new_recording_is_told_with_both_sizes(site: Site) -> None:

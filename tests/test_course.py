@@ -93,7 +93,7 @@ async def test_three_calls_that_fail_by_id_end_no_night(platform: Platform, harv
     account = await harvests.run(attempts=1, pages_in_flight=1)
     assert (account.exit_code, len(account.failures), account.unreached) == (3, 5, 0)
     assert harvests.path(new, "json").exists()
-    assert account.proven_through == today() - 3 * DAY
+    assert account.proven_through == today() - 2 * DAY
     assert platform.count("call") == 3
 
 
@@ -121,7 +121,7 @@ async def test_a_run_with_failed_calls_is_proven_all_the_same(platform: Platform
     """The listing is one thing, the recordings another: the next run asks for the failed ones by id."""
     failing(platform, recorded(platform)[0])
     account = await harvests.run(attempts=1)
-    assert (account.exit_code, account.proven_through) == (3, today() - 3 * DAY)
+    assert (account.exit_code, account.proven_through) == (3, today() - 2 * DAY)
 
 
 async def test_a_pending_call_outside_the_window_is_asked_for(platform: Platform, harvests: Harvests) -> None:
@@ -195,6 +195,18 @@ async def test_the_key_of_another_account_is_noticed_by_its_calls(tmp_path: Path
     assert mine.items() <= harvests.files().items()
 
 
+async def test_another_platform_writes_nothing(platform: Platform, harvests: Harvests) -> None:
+    """An archive holds the calls of one platform: a run against another one is refused, exit 2, before anything is listed."""
+    await harvests.run()
+    async with serve(CallBook(count=3)) as other:
+        before = sorted(harvests.archive.rglob("*"))
+        done = await harvests.cli("run", HARVESTER_BASE_URL=other.base_url)
+        listed = other.count("list")
+    assert done.returncode == 2
+    assert f"this archive holds calls of {platform.base_url}, not of {other.base_url}" in done.stderr.decode()
+    assert (sorted(harvests.archive.rglob("*")), listed) == (before, 0)
+
+
 async def test_the_key_of_another_account_that_tells_writes_nothing(platform: Platform, harvests: Harvests) -> None:
     """`/user/me` names who it is: another one than the archive's is refused before anything is listed or written."""
     await harvests.run()
@@ -231,7 +243,7 @@ async def test_a_clock_that_was_ahead_hides_no_days(platform: Platform, harvests
     await harvests.run()
     (ledger,) = harvests.archive.glob("runs/*/ledger.jsonl")
     text = ledger.read_text()
-    proven = f'"proven_through":"{today() - 3 * DAY}"'
+    proven = f'"proven_through":"{today() - 2 * DAY}"'
     assert proven in text
     ledger.write_text(text.replace(proven, f'"proven_through":"{today() + 1000 * DAY}"'))
     for path in harvests.state.rglob("checkpoint.db*"):

@@ -48,7 +48,7 @@ async def test_the_first_run_lists_everything(platform: Platform, harvests: Harv
     """Nothing is proven yet, so no date is named."""
     account = await harvests.run()
     assert (account.reach, account.listed, account.listed_from) == (Reach.FULL, 65, None)
-    assert account.proven_through == today() - 3 * DAY
+    assert account.proven_through == today() - 2 * DAY
     assert dates_asked(platform) == {None}
 
 
@@ -60,7 +60,7 @@ async def test_a_later_run_lists_from_the_last_proven_day(
     await harvests.run()
     before = len(platform.requests)
     account = await harvests.run(**flags)
-    date_from = today() - (3 + days) * DAY
+    date_from = today() - (2 + days) * DAY
     assert dates_asked(platform, before) == {str(date_from)}
     assert (account.reach, account.listed_from, account.exit_code) == (Reach.RECENT, date_from, 0)
     assert account.listed < 65
@@ -135,7 +135,7 @@ async def test_a_call_that_cannot_even_be_asked_for_stays_as_it_is(platform: Pla
     account = await harvests.run(attempts=1)
     assert account.exit_code == 3
     assert "could not be asked for" in account.failures[0].reason
-    assert account.proven_through == today() - 3 * DAY
+    assert account.proven_through == today() - 2 * DAY
 
 
 async def test_a_full_run_finds_what_changed_long_ago(platform: Platform, harvests: Harvests) -> None:
@@ -189,7 +189,7 @@ async def test_an_open_call_that_was_deleted_is_gone_without_a_full_run(platform
     before = len(platform.requests)
     account = await harvests.run()
     assert [gone.id for gone in account.gone] == [str(failing)]
-    assert dates_asked(platform, before) == {str(today() - 10 * DAY), str(created_on - DAY)}
+    assert dates_asked(platform, before) == {str(today() - 9 * DAY), str(created_on - DAY)}
     assert (account.exit_code, (await harvests.run()).revisited) == (0, 0)
 
 
@@ -268,7 +268,7 @@ async def test_a_lost_state_folder_loses_no_proof(platform: Platform, harvests: 
     await harvests.run()
     shutil.rmtree(harvests.state)
     account = await harvests.run()
-    assert (account.reach, account.listed_from) == (Reach.RECENT, today() - 10 * DAY)
+    assert (account.reach, account.listed_from) == (Reach.RECENT, today() - 9 * DAY)
 
 
 async def test_a_dry_run_foresees_the_nightly_one(platform: Platform, harvests: Harvests) -> None:
@@ -349,3 +349,39 @@ async def test_the_first_recording_is_on_the_disk_before_the_third_page_is_asked
         platform.on_request = look
         await harvests.run(limit=150)
     assert found[2]
+
+
+async def test_no_look_back_at_all_is_never_too_long(tmp_path: Path) -> None:
+    """An account that began today: `--lookback-days 0` lists from the last proven day, which lies before its first call."""
+    first_at = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=30)
+    async with serve(CallBook(count=5, first_at=first_at, most_seconds=5)) as platform:
+        harvests = Harvests(platform, tmp_path)
+        await harvests.run()
+        account = await harvests.run(lookback_days="0")
+    assert (account.reach, account.listed, account.exit_code) == (Reach.RECENT, 5, 0)
+
+
+async def test_days_with_an_end_are_told_with_it(harvests: Harvests) -> None:
+    """From one day to another is not since the one."""
+    day = today() - 20 * DAY
+    text = account_text(await harvests.run(**{"from": str(day), "to": str(day)}))
+    assert f"listed from {day} to {day}" in text
+    assert f"since {day}" not in text
+
+
+async def test_status_sees_a_run_that_has_another_state_folder(platform: Platform, harvests: Harvests) -> None:
+    """Who asks by hand may have another state folder than the nightly job: the archive's own lock tells."""
+    for call_id in recorded_ids(platform)[3:]:
+        platform.faults.add(Fault(where="recording", kind="hang", match=call_id))
+    process = await harvests.start("run")
+    await harvests.until(8)
+    told = await harvests.cli("status", HARVESTER_STATE_FOLDER=str(harvests.folder / "other"))
+    process.terminate()
+    await process.wait()
+    assert "a run is going on" in told.stdout.decode()
+    assert "cut off" not in told.stdout.decode()
+
+
+def recorded_ids(platform: Platform) -> list[int]:
+    """The ids of the calls that have an MP3, oldest first."""
+    return [i for i in platform.book.ids() if str(platform.book.row(i)["recording_url"]).endswith(f"{i}.mp3")]

@@ -163,13 +163,13 @@ FIRST = Scope(reach=Reach.FULL)
 @pytest.mark.parametrize(
     ("scope", "windows", "through"),
     [
-        (FIRST, [result(None)], TODAY - 3 * DAY),
+        (FIRST, [result(None)], TODAY - 2 * DAY),
         (FIRST, [result(None, proven=False)], None),
         (FIRST, [result(None), result(TODAY - 30 * DAY, proven=False)], TODAY - 31 * DAY),
         (FULL, [result(None, proven=False)], THROUGH),
         (FULL, [result(TODAY - 30 * DAY, proven=False)], THROUGH),
-        (RECENT, [result(RECENT.date_from)], TODAY - 3 * DAY),
-        (RECENT, [result(RECENT.date_from), result(TODAY - DAY, proven=False)], TODAY - 3 * DAY),
+        (RECENT, [result(RECENT.date_from)], TODAY - 2 * DAY),
+        (RECENT, [result(RECENT.date_from), result(TODAY - DAY, proven=False)], TODAY - 2 * DAY),
         (RECENT, [result(RECENT.date_from, proven=False)], THROUGH),
     ],
 )
@@ -183,7 +183,7 @@ def test_a_gap_is_never_proven() -> None:
     behind = Scope(reach=Reach.DATES, date_from=THROUGH + 2 * DAY, proven_through=THROUGH)
     touching = Scope(reach=Reach.DATES, date_from=THROUGH + DAY, proven_through=THROUGH)
     assert proven_through(behind, Query(), [], TODAY) == THROUGH
-    assert proven_through(touching, Query(), [], TODAY) == TODAY - 3 * DAY
+    assert proven_through(touching, Query(), [], TODAY) == TODAY - 2 * DAY
 
 
 def test_days_asked_for_prove_no_more_than_their_last() -> None:
@@ -216,7 +216,7 @@ def test_no_day_is_ever_left_out(nights: list[tuple[int, bool, int]], lookback_d
             assert seen_through is not None
             assert scope.date_from <= seen_through + DAY
         windows = [result(scope.date_from)]
-        edge = today - 3 * DAY
+        edge = today - 2 * DAY
         if not proven:
             broken = max(today - unproven_days_ago * DAY, scope.date_from or dt.date.min)
             windows.append(result(broken, proven=False))

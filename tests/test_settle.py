@@ -154,3 +154,23 @@ async def test_many_calls_are_settled_at_once(parts: Path) -> None:
     for draft in drafts:
         sound = staged(draft).get(f"{draft.outcome.id}.mp3")
         assert sound == (None if draft.outcome.recording is State.FAILED else SOUND + draft.outcome.id.encode())
+
+
+@pytest.mark.parametrize("sound", [SOUND, LARGE])
+@pytest.mark.parametrize("error", [LinkError("dead", 404), TransientError("503")])
+async def test_a_download_that_lacks_nothing_but_a_proof_is_kept_when_no_other_can_be_had(
+    parts: Path, error: Exception, sound: bytes
+) -> None:
+    """It ended with its connection, and the link died before a second one could be compared: kept, and unproven."""
+
+    async def fetch(call: Call, part: Part, judge: Judge) -> Transfer:
+        await part.restart()
+        await part.write(sound)
+        with pytest.raises(TransientError):
+            await judge(call, transfer(call.link or "", "close"))
+        raise error
+
+    draft = await settler(parts, fetch).settle(call(123, duration=None), None)
+    assert (draft.outcome.recording, draft.outcome.unproven, draft.outcome.reason) == (State.SAVED, True, None)
+    assert draft.event["recording"]["proof"] == "unproven"  # type: ignore[index]
+    assert staged(draft)["123.mp3"] == sound

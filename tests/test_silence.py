@@ -96,3 +96,26 @@ async def test_days_that_were_asked_for_raise_no_alarm(platform: Platform, harve
     for call_id in newest(platform, 1):
         platform.book.delete(call_id)
     assert (await harvests.run(**{"from": "40d"})).alarms == []
+
+
+async def test_quiet_is_not_silent_about_an_alarm(platform: Platform, harvests: Harvests) -> None:
+    """Cron mails what is printed: an alarm is said though the run is complete, and status names it later."""
+    for call_id in newest(platform, 1):
+        platform.book.delete(call_id)
+    done = await harvests.cli("run", "-q")
+    assert done.returncode == 0
+    assert "alarm: no call on" in done.stderr.decode()
+    assert "alarm: no call on" in (await harvests.cli("status")).stdout.decode()
+    assert (await harvests.cli("run", "-q")).stderr == b""
+
+
+async def test_most_calls_gone_at_once_is_an_alarm(platform: Platform, harvests: Harvests) -> None:
+    """A platform that suddenly lists next to nothing answers every request as before."""
+    await harvests.run()
+    for call_id in list(platform.book.ids())[: 55 * CALLS_A_DAY]:
+        platform.book.delete(call_id)
+    account = await harvests.run(full=True)
+    assert len(account.gone) == 55 * CALLS_A_DAY
+    assert any("are gone from the platform at once, more than are left" in alarm for alarm in account.alarms)
+    told = (await harvests.cli("status")).stdout.decode()
+    assert f"720 calls, {55 * CALLS_A_DAY} of them gone from the platform" in told

@@ -27,6 +27,10 @@ NOT_CONTENT = frozenset({"lost+found", "@eaDir", "#recycle", ".DS_Store", "Syste
 """What file systems and NAS boxes put into an otherwise empty share by themselves."""
 
 
+TRIAL = ".harvester-doctor-"
+"""How the name of the folder begins in which `harvester doctor` tries things out; it removes it. Twelve hex digits follow."""
+
+
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """What the mark says."""
 
@@ -52,7 +56,8 @@ def read_mark(folder: Path) -> Mark | None:
             raise MarkError(f"{folder} is not a folder; name a folder for the archive")
         if disk.exists(path):
             return _decode(path)
-        others = sorted(entry.name for entry in folder.iterdir() if entry.name not in NOT_CONTENT | {f"{MARK}.part"})
+        names = (entry.name for entry in folder.iterdir())
+        others = sorted(name for name in names if name not in NOT_CONTENT | {f"{MARK}.part"} and TRIAL not in name)
     if others:
         raise MarkError(
             f"{folder} is not empty and bears no {MARK} (it holds {others[0]!a}): name an empty folder for a new archive, "

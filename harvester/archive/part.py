@@ -20,6 +20,7 @@ from aiofiles.threadpool import wrap
 from aiofiles.threadpool.binary import AsyncFileIO
 
 from harvester.archive import disk
+from harvester.archive.digest import hasher
 
 SPOOL_BYTES = 1024 * 1024
 HEAD_BYTES = 4096
@@ -43,11 +44,15 @@ class _HashingFile(io.FileIO):
 
 
 class Part:
-    """One recording that is being received. `path` is used only when it grows beyond `SPOOL_BYTES`, or at `stage`."""
+    """One recording that is being received. `path` is used only when it grows beyond `SPOOL_BYTES`, or at `stage`.
+
+    `restarts` counts the attempts that began, so that who judged one can tell whether it still lies here.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size_bytes = 0
+        self.restarts = 0
         self._spool = bytearray()
         self._head = b""
         self._file: AsyncFileIO | None = None
@@ -61,6 +66,7 @@ class Part:
     async def restart(self) -> None:
         """Forget what came so far: another attempt begins."""
         self.size_bytes = 0
+        self.restarts += 1
         self._spool.clear()
         self.discard()
 
@@ -89,10 +95,19 @@ class Part:
             self._flush()
             return self.path.open("rb")
 
-    def digest(self) -> bytes:
-        """Return the SHA-256 of all that came, without ending it. Blocks for as long as writing one block takes."""
+    def digest(self, algorithm: str = "sha256") -> bytes:
+        """Return a hash of all that came, without ending it. Blocks: only SHA-256 is computed as the bytes come in.
+
+        `algorithm` is one of `digest.ALGORITHMS`; any other than SHA-256 reads a large recording back from its file.
+        """
         if self._raw is None:
-            return hashlib.sha256(self._spool).digest()
+            return hasher(algorithm, self._spool).digest()
+        if algorithm != "sha256":
+            found = hasher(algorithm)
+            with self.reader() as file, disk.guarded("read", self.path):
+                while block := file.read(disk.READ_BLOCK_BYTES):
+                    found.update(block)
+            return found.digest()
         with disk.guarded("write", self.path):
             self._flush()
         return self._raw.sha256.digest()

@@ -19,7 +19,7 @@ from harvester.archive import disk
 from harvester.archive.layout import call_place, versioned
 from harvester.archive.ledger import Event
 from harvester.archive.part import Part
-from harvester.archive.proof import Judge
+from harvester.archive.proof import UNPROVEN, Judge
 from harvester.container.sniff import Container
 from harvester.mask import masked
 from harvester.model import Call, Entry, File, Outcome, State, Transfer
@@ -129,6 +129,7 @@ class Stager:
             transcript=needs.transcript,
             bytes=sum(each.file.bytes for each in staged if each.part),
             reason=reason,
+            unproven=received is not None and received.judge.proof == UNPROVEN,
         )
         held = recording in (State.SAVED, State.UNCHANGED)
         new_entry = Entry(

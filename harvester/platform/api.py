@@ -60,6 +60,7 @@ class Api:
         self._policy = policy
         self._key = key
         self._spoke = False  # whether this host has ever answered as the call API does
+        self.last_headers: Mapping[str, str] = {}  # of the newest answer, a refusal too; for who asks one at a time
 
     async def __aenter__(self) -> Api:
         """Open the connections."""
@@ -149,7 +150,7 @@ class Api:
                     async with self._session.get(
                         url, headers=self.authorization_for(url), allow_redirects=False
                     ) as response:
-                        headers = response.headers
+                        headers = self.last_headers = response.headers
                         answer = Answer(
                             status=response.status, headers=headers, body=await _read_capped(response, where)
                         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
 import aiohttp
@@ -22,9 +22,10 @@ from harvester.model import Call, Transfer
 from harvester.platform.api import Api
 from harvester.platform.bandwidth import Bandwidth
 from harvester.platform.guard import check_link, guarded_socket
+from harvester.platform.patience import MinRate, Patience
 from harvester.platform.retry import RetryPolicy, retry
 from harvester.platform.rows import read_call
-from harvester.platform.wire import TIMEOUT, USER_AGENT, asked_wait_seconds, bare, tls_context, translated
+from harvester.platform.wire import CONNECT_SECONDS, USER_AGENT, asked_wait_seconds, bare, tls_context, translated
 
 MOST_REDIRECTS = 5
 READ_BUFFER_BYTES = 1024 * 1024
@@ -49,7 +50,12 @@ KEPT_HEADERS = (
     "date",
     "content-md5",
     "repr-digest",
+    "content-digest",
+    "digest",
+    "x-amz-checksum-sha256",
+    "x-amz-checksum-sha1",
     "x-goog-hash",
+    "x-goog-stored-content-encoding",
 )
 """What a recording's server said that may matter as evidence. Everything else is left out: it may hold anything."""
 
@@ -82,6 +88,7 @@ class Recordings:
         *,
         workers: int,
         bandwidth: Bandwidth,
+        min_rate: MinRate = MinRate(),  # noqa: B008 - it is frozen
         max_file_bytes: int | None = None,
         hosts: tuple[str, ...] = (),
         allow_private_hosts: bool = False,
@@ -90,6 +97,7 @@ class Recordings:
         self._policy = policy
         self._workers = workers
         self._bandwidth = bandwidth
+        self._min_rate = min_rate
         self._max_file_bytes = max_file_bytes
         self._hosts = hosts
         self._allow_private_hosts = allow_private_hosts
@@ -110,7 +118,8 @@ class Recordings:
             connector=aiohttp.TCPConnector(
                 ssl=tls_context(), limit=self._workers, socket_factory=guarded_socket if guarded else None
             ),
-            timeout=TIMEOUT,
+            # sock_read would run while we hold a body back, too; for all but the connection there is Patience
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             auto_decompress=False,
             read_bufsize=READ_BUFFER_BYTES,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -172,7 +181,11 @@ class Recordings:
             return Transfer(
                 link=bare(read_link(link)),
                 status=response.status,
-                headers={name: response.headers[name] for name in KEPT_HEADERS if name in response.headers},
+                headers={
+                    name: ", ".join(response.headers.getall(name))  # one may stand in several lines
+                    for name in KEPT_HEADERS
+                    if name in response.headers
+                },
                 redirect_hosts=hosts,
                 framing=_framing(response),
                 attempts=attempt,
@@ -190,9 +203,13 @@ class Recordings:
             headers = HEADERS | self._api.authorization_for(url)
             session = self._plain if self._api.is_own(url) else self._guarded
             with translated(where):
-                async with session.get(url, headers=headers, allow_redirects=False) as response:
+                async with AsyncExitStack() as stack:
+                    with self._min_rate.awaiting_answer(where):
+                        asked = session.get(url, headers=headers, allow_redirects=False)
+                        response = await stack.enter_async_context(asked)
+                        if response.status not in REDIRECTS:
+                            await self._check_status(response, where)
                     if response.status not in REDIRECTS:
-                        await self._check_status(response, where)
                         yield response, tuple(hosts)
                         return
                     url = next_hop(url, response.headers.get("Location", ""))
@@ -222,7 +239,8 @@ class Recordings:
 
     async def _receive(self, response: aiohttp.ClientResponse, sink: Sink) -> None:
         await sink.restart()
-        async for chunk in response.content.iter_any():
+        patience, where = Patience(self._min_rate), bare(response.url)
+        while chunk := await patience.next(response.content.readany, where):
             await sink.write(chunk)
             self._check_size(sink.size_bytes)
             await self._bandwidth.spend(len(chunk))

@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from harvester.errors import PlatformError
 from harvester.model import Page, Query, Window
-from harvester.platform.windows import PAGES_PER_WINDOW, DateRule, Span, cut, separate_open_days, window_of
+from harvester.platform.windows import DateRule, Span, cut, most_pages, separate_open_days, window_of
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Survey:
         on_total(first.total)
         self.total_at_start = self.total_at_end = first.total
         rule = None
-        if first.last_page > PAGES_PER_WINDOW:
+        if first.last_page > most_pages(self.whole):
             if not await show(first):
                 return
             days = await self._sample(first)
@@ -94,7 +94,8 @@ class Survey:
                 yield window, error
                 continue
             failed_in_a_row = 0
-            parts = cut(span, page.last_page, oldest, newest) if page.last_page > PAGES_PER_WINDOW else [span]
+            most = most_pages(window)
+            parts = cut(span, page.last_page, oldest, newest, most) if page.last_page > most else [span]
             if len(parts) > 1:
                 todo.extendleft(reversed(parts))
             else:

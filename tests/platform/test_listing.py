@@ -119,10 +119,22 @@ async def test_a_page_of_an_account_is_one_request() -> None:
 
 
 async def test_a_large_listing_is_cut_into_small_windows() -> None:
-    """No window is much larger than ten pages, and only the last days are walked twice."""
+    """No window is larger than forty pages, none that may receive calls than ten, and only these are walked twice."""
     world = await listed(CallBook(count=3000))
-    assert max(result.distinct_ids for result in world.results) <= 10 * 20
+    assert max(result.distinct_ids for result in world.results if result.window.closed) <= 40 * 20
+    assert max(result.distinct_ids for result in world.results if not result.window.closed) <= 10 * 20
     assert [result.walks for result in world.results].count(2) <= 2
+
+
+@pytest.mark.parametrize("calls_a_day", [82, 102, 205, 410])
+async def test_days_that_fill_their_pages_badly_cost_little_more(calls_a_day: int) -> None:
+    """Days of 4.1, 5.1, 10.25, 20.5 pages: the half-empty last pages of the windows cost at most a tenth of all requests."""
+    now = dt.datetime.now(dt.UTC)
+    count = 90 * calls_a_day
+    book = CallBook(count=count, first_at=now - dt.timedelta(days=90), last_at=now, in_progress=0, late=0)
+    world = await listed(book)
+    assert (world.missed, world.proven) == (set(), True)
+    assert world.requests <= count / 20 * 1.1 + 20
 
 
 async def test_a_platform_that_ignores_dates_is_noticed() -> None:

@@ -7,21 +7,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harvester.model import Query
-from harvester.platform.windows import OPEN_DAYS, PAGES_PER_WINDOW, DateRule, Span, cut, separate_open_days, window_of
+from harvester.platform.windows import (
+    OPEN_DAYS,
+    PAGES_PER_OPEN_WINDOW,
+    DateRule,
+    Span,
+    cut,
+    separate_open_days,
+    window_of,
+)
 
 TODAY = dt.date(2026, 11, 23)
 DAY = dt.timedelta(days=1)
 days = st.dates(dt.date(2020, 1, 1), TODAY)
 
 
-@given(days, st.integers(0, 2000), st.integers(PAGES_PER_WINDOW + 1, 10_000), st.booleans(), st.booleans())
+@given(days, st.integers(0, 2000), st.integers(PAGES_PER_OPEN_WINDOW + 1, 10_000), st.booleans(), st.booleans())
 def test_the_parts_of_a_span_hold_every_day_of_it_once(
     first: dt.date, length: int, pages: int, open_before: bool, open_after: bool
 ) -> None:
     """Neighbours meet exactly, and the outermost edges are those of the span."""
     last = first + length * DAY
     span = Span(first=None if open_before else first, last=None if open_after else last)
-    parts = cut(span, pages, first, last)
+    parts = cut(span, pages, first, last, PAGES_PER_OPEN_WINDOW)
     assert (parts[0].first, parts[-1].last) == (span.first, span.last)
     for before, after in itertools.pairwise(parts):
         assert before.last is not None
@@ -31,7 +39,7 @@ def test_the_parts_of_a_span_hold_every_day_of_it_once(
 def test_a_day_cannot_be_cut() -> None:
     """However many pages one day holds, it stays one window."""
     span = Span(first=TODAY, last=TODAY)
-    assert cut(span, 1000, TODAY, TODAY) == [span]
+    assert cut(span, 1000, TODAY, TODAY, PAGES_PER_OPEN_WINDOW) == [span]
 
 
 @given(days, days)
@@ -39,7 +47,7 @@ def test_a_span_of_several_days_is_always_cut(one: dt.date, other: dt.date) -> N
     """Cutting makes progress, so it ends."""
     first, last = sorted((one, other))
     if first < last:
-        assert len(cut(Span(first=first, last=last), PAGES_PER_WINDOW + 1, first, last)) > 1
+        assert len(cut(Span(first=first, last=last), PAGES_PER_OPEN_WINDOW + 1, first, last, PAGES_PER_OPEN_WINDOW)) > 1
 
 
 def test_only_days_that_are_over_everywhere_are_closed() -> None:
