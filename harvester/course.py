@@ -68,7 +68,9 @@ class Course:
         in_flight: int,
         today: dt.date,
     ) -> None:
-        """`whole_archive` tells whether the query selects all that the archive holds; `today` is the day in UTC."""
+        """`whole_archive` tells whether the query selects all that the archive holds; `limit` is a count of calls, `in_flight` of
+        calls asked for at the same time; `today` is the day in UTC.
+        """
         self._query = msgspec.structs.replace(query, date_from=scope.date_from)
         self.scope = scope
         self._whole_archive = whole_archive

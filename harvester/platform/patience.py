@@ -44,7 +44,7 @@ class MinRate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Patience:
-    """What is left of it for one body."""
+    """What is left of it, in seconds, for one body."""
 
     def __init__(self, rate: MinRate) -> None:
         self._rate = rate

@@ -79,7 +79,11 @@ Judge = Callable[[Call, Transfer], Awaitable[None]]
 
 
 class Recordings:
-    """Downloads recordings. Use as an async context manager."""
+    """Downloads recordings. Use as an async context manager.
+
+    `workers` is a count of connections; `max_file_bytes` the largest recording to accept; `min_rate` says how many bytes per
+    second a server must send at least.
+    """
 
     def __init__(
         self,
