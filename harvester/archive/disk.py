@@ -84,10 +84,10 @@ def give_name(part: Path, target: Path) -> None:
         part.rename(target)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable. Where folders cannot be fsynced (Windows, some shares) the rename has to do."""
+def sync_folder(folder: Path) -> bool:
+    """Make the names in a folder durable. Where folders cannot be fsynced (Windows, some shares) the rename has to do: False."""
     if os.name == "nt":
-        return
+        return False
     with guarded("make durable", folder):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -95,8 +95,10 @@ def sync_folder(folder: Path) -> None:
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOTSUP):
                 raise
+            return False
         finally:
             os.close(handle)
+    return True
 
 
 def sync_file(path: Path) -> None:

@@ -37,9 +37,6 @@ SHARES = frozenset(
 )
 """Types of file systems that lie on another machine, as mount(8) and the kernel name them."""
 
-LOCAL_THROUGH_FUSE = frozenset({"fuseblk"})
-"""A local disk whose driver is a program, such as NTFS."""
-
 MEMORY = frozenset({"tmpfs", "ramfs"})
 LAYERS = frozenset({"overlay", "aufs"})
 """What containers have as their root: it goes when the container goes."""

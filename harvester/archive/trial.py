@@ -5,7 +5,6 @@ In:   a folder.  Out: what is odd about it and does no harm; a StorageError for 
 
 from __future__ import annotations
 
-import errno
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -85,23 +84,13 @@ def _long_name(folder: Path) -> Remark | None:
 
 
 def _folder_sync(folder: Path) -> Remark | None:
-    """As disk.sync_folder, which is silent about what is noted here."""
-    if os.name == "nt":
+    """Remark that a folder cannot be made durable; Windows knows no such thing."""
+    if os.name == "nt" or disk.sync_folder(folder):
         return None
-    with disk.guarded("make durable", folder):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-                raise
-            return (
-                "it cannot make the names in a folder durable (fsync of a folder is refused)",
-                "run `harvester verify` after a power cut: the newest files may lack their names",
-            )
-        finally:
-            os.close(handle)
-    return None
+    return (
+        "it cannot make the names in a folder durable (fsync of a folder is refused)",
+        "run `harvester verify` after a power cut: the newest files may lack their names",
+    )
 
 
 def _open_file(folder: Path) -> Remark | None:
