@@ -13,19 +13,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 import anyio
-import anyio.to_thread
-from anyio.abc import ObjectReceiveStream, ObjectSendStream
-from anyio.streams.memory import MemoryObjectReceiveStream
+from anyio.abc import ObjectSendStream
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from harvester.errors import HarvestError, StorageError
 from harvester.model import Call, Entry, Outcome
 
 log = logging.getLogger(__name__)
 
-LARGEST_GROUP = 64
+LARGEST_GROUP = 256
 """Drafts committed together: enough that fsyncs cost little per call, few enough that a crash repeats little."""
 
 GRACE_SECONDS = 5.0
@@ -45,12 +45,12 @@ class Pipeline(Generic[Draft]):
         *,
         sift: Sift,
         settle: Callable[[Call, Entry | None], Awaitable[Draft]],
-        commit: Callable[[Sequence[Draft]], list[Outcome]],
+        commit: Callable[[Sequence[Draft]], Awaitable[list[Outcome]]],
         on_outcome: Callable[[Outcome], None],
         workers: int,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
-        """`commit` blocks and is called in a thread, never twice at once; everything else runs in the event loop."""
+        """`commit` is never called twice at once."""
         self._sift = sift
         self._settle = settle
         self._commit = commit
@@ -64,7 +64,7 @@ class Pipeline(Generic[Draft]):
 
     async def run(self, produce: Callable[[Emit], Awaitable[None]]) -> None:
         """Run to the end. An error that ends the run is in `failure` afterwards, never raised."""
-        send_draft, drafts = anyio.create_memory_object_stream[Draft](self._workers)
+        send_draft, drafts = anyio.create_memory_object_stream[Draft](LARGEST_GROUP)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._commit_groups, drafts)
             with self._working:
@@ -100,18 +100,19 @@ class Pipeline(Generic[Draft]):
                 except HarvestError as error:
                     self.stop(error)
 
-    async def _work(self, todo: ObjectReceiveStream[Todo], drafts: ObjectSendStream[Draft]) -> None:
+    async def _work(self, todo: MemoryObjectReceiveStream[Todo], drafts: MemoryObjectSendStream[Draft]) -> None:
         async with todo, drafts:
-            async for call, entry in todo:
-                if self.stopping:
-                    return
+            while (each := await _next(todo)) and not self.stopping:
                 try:
-                    draft = await self._settle(call, entry)
+                    draft = await self._settle(*each)
                 except HarvestError as error:
                     self.stop(error)
                     return
-                with anyio.CancelScope(shield=True):  # it is whole and durable: a stop must not lose it
-                    await drafts.send(draft)
+                try:
+                    drafts.send_nowait(draft)
+                except anyio.WouldBlock:
+                    with anyio.CancelScope(shield=True):  # it is whole: a stop must not lose it
+                        await drafts.send(draft)
 
     async def _commit_groups(self, drafts: MemoryObjectReceiveStream[Draft]) -> None:
         async with drafts:
@@ -125,9 +126,21 @@ class Pipeline(Generic[Draft]):
                 if isinstance(self.failure, StorageError):
                     continue
                 try:
-                    outcomes = await anyio.to_thread.run_sync(self._commit, group)
+                    outcomes = await self._commit(group)
                 except HarvestError as error:
                     self.stop(error)
                     continue
                 for outcome in outcomes:
                     self._on_outcome(outcome)
+
+
+async def _next(todo: MemoryObjectReceiveStream[Todo]) -> Todo | None:
+    """Return what is to be done next, None at the end. What is there is taken at once: a wait costs a turn of the loop."""
+    try:
+        return todo.receive_nowait()
+    except anyio.WouldBlock:
+        with suppress(anyio.EndOfStream):
+            return await todo.receive()
+    except anyio.EndOfStream:
+        pass
+    return None

@@ -12,7 +12,7 @@ import datetime as dt
 import functools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
@@ -100,6 +100,10 @@ def _policy(settings: Settings) -> RetryPolicy:
     return RetryPolicy(attempts=settings.attempts, first_wait_seconds=settings.retry_wait_seconds)
 
 
+async def _nothing_to_commit(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    return list(outcomes)
+
+
 class _Run:
     """One run: what its stages share."""
 
@@ -139,7 +143,7 @@ class _Run:
             pipeline = Pipeline[Outcome](
                 sift=self._sifter(checkpoint),
                 settle=foresee,
-                commit=list,
+                commit=_nothing_to_commit,
                 on_outcome=self._count,
                 workers=1,
             )
@@ -189,12 +193,18 @@ class _Run:
                     allow_private_hosts=settings.allow_private_hosts,
                 )
             )
-            stager = Stager(archive.root, archive.parts, settings.timezone)
+            stager = Stager(
+                archive.root,
+                archive.parts,
+                settings.timezone,
+                gathers=lambda: archive.durability.gathers,
+                quickness=archive.quickness,
+            )
             settler = Settler(stager, recordings.fetch, self._rules)
             pipeline = Pipeline(
                 sift=self._sifter(checkpoint),
                 settle=settler.settle,
-                commit=archive.commit,
+                commit=archive.commit_from_loop,
                 on_outcome=self._count,
                 workers=settings.workers,
             )
@@ -210,7 +220,7 @@ class _Run:
                 break
             drafts = [gone_draft(entry) for entry in lost[start : start + LARGEST_GROUP]]
             try:
-                outcomes = await anyio.to_thread.run_sync(archive.commit, drafts)
+                outcomes = await archive.commit_from_loop(drafts)
             except HarvestError as error:
                 return error
             for outcome in outcomes:

@@ -72,5 +72,7 @@ class Settler:
             except BaseException:
                 part.discard()
                 raise
+        if self._stager.is_quick(received.part.size_bytes if received else 0):
+            return self._stager.stage(call, entry, needs, received, failure)
         # Not abandoned on cancellation: a thread that goes on writing must have ended before the run closes.
         return await anyio.to_thread.run_sync(self._stager.stage, call, entry, needs, received, failure)

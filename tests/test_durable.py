@@ -17,7 +17,7 @@ from harvester.demo.calls import CallBook
 from harvester.demo.server import Platform, serve
 from tests.harvests import Harvests, command
 
-CALL = re.compile(r"^\d+ +(?P<name>fsync|rename\w*)\((?P<arguments>.*?)\) += 0$")
+CALL = re.compile(r"^\d+ +(?P<name>fsync|syncfs|close|rename\w*)\((?P<arguments>.*?)\) += 0$")
 PATH = re.compile(r'<([^<>]*)>|"([^"]*)"')
 
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace, which .ci/run installs")
@@ -31,9 +31,9 @@ async def platform() -> AsyncIterator[Platform]:
 
 
 async def traced(harvests: Harvests) -> list[tuple[str, str]]:
-    """Run under strace; return each fsync as ("fsync", path) and each rename as two, ("from", path) and ("to", path)."""
+    """Run under strace; return fsync, syncfs and close as (name, path), and a rename as ("from", path), ("to", path)."""
     trace = harvests.folder / "trace"
-    calls = ("fsync", "rename", "renameat", "renameat2")
+    calls = ("fsync", "syncfs", "close", "rename", "renameat", "renameat2")
     done = await anyio.run_process(
         ["strace", "-f", "-y", "-s", "4096", "-o", str(trace), "-e", f"trace={','.join(calls)}", *command("run", "-q")],
         check=False,
@@ -65,20 +65,21 @@ def steps_of(line: str) -> list[tuple[str, str]]:
     if not call:
         return []
     paths = [one or other for one, other in PATH.findall(call["arguments"])]
-    if call["name"] == "fsync":
-        return [("fsync", paths[0])]
+    if not call["name"].startswith("rename"):
+        return [(call["name"], paths[0])] if paths else []
     return [("from", paths[-2]), ("to", paths[-1])]
 
 
 async def test_a_file_gets_its_name_only_when_it_is_durable(harvests: Harvests) -> None:
-    """Every file of the dated tree was fsynced, whole, before it was renamed to its final name."""
+    """Every file of the dated tree was made durable, whole, by its own fsync or one for all, before it was named."""
     steps = await traced(harvests)
     named = {f"{harvests.archive}/{key}" for key in harvests.files()}
     seen = set()
     for number, (what, path) in enumerate(steps):
         if what == "to" and path in named:
             _, part = steps[number - 1]
-            assert ("fsync", part) in steps[: number - 1], path
+            whole = steps.index(("close", part))
+            assert ("fsync", part) in steps[:whole] or "syncfs" in (what for what, _ in steps[whole:number]), path
             seen.add(path)
     assert seen == named
 
@@ -98,13 +99,15 @@ async def test_a_line_is_written_only_when_its_names_are_durable(harvests: Harve
 
 
 async def test_a_group_is_written_down_before_it_is_named(harvests: Harvests) -> None:
-    """The journal of a group is fsynced before the first of its renames, so that a crash leaves no file unknown."""
+    """The journal of a group is durable before the first of its renames, so that a crash leaves no file unknown."""
     steps = await traced(harvests)
     (run,) = (path.name for path in harvests.archive.glob("runs/*"))
     first = next(
         n for n, (what, path) in enumerate(steps) if what == "to" and path.startswith(f"{harvests.archive}/20")
     )
-    assert ("fsync", f"{harvests.archive}/runs/{run}/parts/group.json") in steps[:first]
+    journal = f"{harvests.archive}/runs/{run}/parts/group.json"
+    whole = max(n for n, step in enumerate(steps[:first]) if step == ("close", journal))
+    assert ("fsync", journal) in steps[:whole] or "syncfs" in (what for what, _ in steps[whole:first])
 
 
 async def test_the_checkpoint_learns_last(harvests: Harvests) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
+import anyio.to_thread
 import pytest
 from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint as turn
@@ -58,7 +59,10 @@ class Bench:
         self.settled.append(call.id)
         return call.id
 
-    def _commit(self, drafts: Sequence[str]) -> list[Outcome]:
+    async def _commit(self, drafts: Sequence[str]) -> list[Outcome]:
+        return await anyio.to_thread.run_sync(self._commit_aside, drafts)
+
+    def _commit_aside(self, drafts: Sequence[str]) -> list[Outcome]:
         assert self._at_commit.acquire(blocking=False), "two commits at once"
         try:
             assert self.may_commit.wait(10)
@@ -151,7 +155,7 @@ async def test_a_full_queue_holds_the_listing_back() -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(bench.pipeline.run, produce)
             await wait_all_tasks_blocked()
-            assert emitted <= 20 * WORKERS
+            assert emitted <= 1.25 * (2 * LARGEST_GROUP + 4 * WORKERS)  # of five calls one needs nothing
             bench.may_settle.set()
             bench.may_commit.set()
         assert len(bench.outcomes) == 1000

@@ -172,5 +172,5 @@ async def test_a_download_that_lacks_nothing_but_a_proof_is_kept_when_no_other_c
 
     draft = await settler(parts, fetch).settle(call(123, duration=None), None)
     assert (draft.outcome.recording, draft.outcome.unproven, draft.outcome.reason) == (State.SAVED, True, None)
-    assert draft.event["recording"]["proof"] == "unproven"  # type: ignore[index]
+    assert draft.event["recording"]["proof"] == "unproven"
     assert staged(draft)["123.mp3"] == sound

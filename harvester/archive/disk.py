@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from harvester.archive import durability
 from harvester.errors import StorageError
 
 if sys.platform != "win32":
@@ -41,7 +42,7 @@ READ_BLOCK_BYTES = 1024 * 1024
 
 
 @contextmanager
-def guarded(doing: str, path: Path) -> Iterator[None]:
+def guarded(doing: str, path: Path | str) -> Iterator[None]:
     """Raise an OSError of the block as a StorageError: what was being done, to which path, and what to do."""
     try:
         yield
@@ -55,14 +56,19 @@ def path_text(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
+def write_new(path: Path, data: bytes | bytearray, *, durably: bool) -> None:
+    """Create a file that must not exist yet and write `data`; fsync it if `durably`, else somebody must before it is named."""
+    _write(path, os.O_CREAT | os.O_EXCL, data, durably=durably)
+
+
 def write_durable(path: Path, data: bytes) -> None:
     """Create a file that must not exist yet, write `data`, and fsync it."""
-    _write(path, os.O_CREAT | os.O_EXCL, data)
+    write_new(path, data, durably=True)
 
 
-def overwrite_durable(path: Path, data: bytes) -> None:
-    """Write `data` over what a file holds, and fsync it, for one fsync in all. A crash meanwhile may leave anything in it."""
-    _write(path, os.O_TRUNC, data)
+def overwrite(path: Path, data: bytes, *, durably: bool) -> None:
+    """Write `data` over what a file holds; fsync it if `durably`. A crash meanwhile may leave anything in it."""
+    _write(path, os.O_TRUNC, data, durably=durably)
 
 
 def replace_durable(path: Path, data: bytes) -> None:
@@ -76,12 +82,15 @@ def replace_durable(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
-def give_name(part: Path, target: Path) -> None:
+def give_name(part: Path | str, target: Path | str) -> None:
     """Give a durable file its final name. What lies under that name is never written over: it is a StorageError."""
-    if exists(target):
-        raise StorageError(f"{target} appeared meanwhile: another harvester writes into this archive")
     with guarded("rename to", target):
-        part.rename(target)
+        try:
+            os.lstat(target)
+        except FileNotFoundError:
+            os.rename(part, target)  # noqa: PTH104 - a Path for each file of an archive is a tenth of its time
+            return
+    raise StorageError(f"{target} appeared meanwhile: another harvester writes into this archive")
 
 
 def sync_folder(folder: Path) -> bool:
@@ -99,6 +108,16 @@ def sync_folder(folder: Path) -> bool:
         finally:
             os.close(handle)
     return True
+
+
+def sync_file_system(folder: Path) -> None:
+    """Make everything durable that was written to the file system of a folder."""
+    with guarded("make durable what lies in", folder):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            durability.sync_file_system(handle)
+        finally:
+            os.close(handle)
 
 
 def sync_file(path: Path) -> None:
@@ -184,14 +203,15 @@ def remove_tree(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _write(path: Path, flags: int, data: bytes) -> None:
+def _write(path: Path, flags: int, data: bytes | bytearray, *, durably: bool = True) -> None:
     with guarded("write", path):
         file = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | flags, 0o666)
         try:
             view = memoryview(data)
             while view:
                 view = view[os.write(file, view) :]
-            os.fsync(file)
+            if durably:
+                os.fsync(file)
         finally:
             os.close(file)
 

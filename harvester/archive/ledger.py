@@ -14,7 +14,9 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -31,7 +33,7 @@ GENESIS = "0" * 64
 
 LONGEST_LINE_BYTES = 16 * 1024 * 1024
 
-Event = dict[str, object]
+Event = dict[str, Any]
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
@@ -252,6 +254,9 @@ class Ledger:
 
 def encode(event: Event) -> bytes:
     """Write an event as a line: ASCII, so that it is the same text under every encoding, and one newline at its end."""
+    with suppress(UnicodeEncodeError):
+        if (raw := msgspec.json.encode(event)).isascii():  # so nearly every line, in a fifth of the time
+            return raw + b"\n"
     text = json.dumps(event, ensure_ascii=True, separators=(",", ":"))
     if "\\ud" in text:  # perhaps half a surrogate pair, from odd bytes outside: a line that no strict reader would take
         clean = json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", "replace")

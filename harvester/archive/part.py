@@ -112,16 +112,19 @@ class Part:
             self._flush()
         return self._raw.sha256.digest()
 
-    def stage(self) -> tuple[str, int]:
-        """Put all that came into the file, durably; return SHA-256 in hex and size in bytes. Blocks."""
+    def stage(self, *, durably: bool = True) -> tuple[str, int, bool]:
+        """Put all that came into the file; return SHA-256 in hex, size in bytes, and whether it is durable. Blocks.
+
+        What grew beyond `SPOOL_BYTES` is made durable in any case: a group that gathered several of those would keep all others
+        waiting.
+        """
         if self._raw is None:
-            data = bytes(self._spool)
-            disk.write_durable(self.path, data)
-            return hashlib.sha256(data).hexdigest(), len(data)
+            disk.write_new(self.path, self._spool, durably=durably)
+            return hashlib.sha256(self._spool).hexdigest(), len(self._spool), durably
         with disk.guarded("write", self.path), self._raw:
             self._flush()
             os.fsync(self._raw.fileno())
-        return self._raw.sha256.hexdigest(), self.size_bytes
+        return self._raw.sha256.hexdigest(), self.size_bytes, True
 
     def discard(self) -> None:
         """Give up what came so far, and its file."""

@@ -11,6 +11,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import itertools
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -20,6 +22,7 @@ from harvester.archive.layout import call_place, versioned
 from harvester.archive.ledger import Event
 from harvester.archive.part import Part
 from harvester.archive.proof import UNPROVEN, Judge
+from harvester.archive.quickness import Quickness
 from harvester.container.sniff import Container
 from harvester.mask import masked
 from harvester.model import Call, Entry, File, Outcome, State, Transfer
@@ -55,6 +58,11 @@ class Staged(msgspec.Struct, frozen=True, kw_only=True):
 
     file: File
     part: Path | None
+    durable: bool = True  # False: its bytes are to be made durable before it gets its name
+
+
+Loose = tuple[str, File, Path, bool]
+"""A new file: its suffix, what it is, where it lies, and whether its bytes are durable."""
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,15 +97,31 @@ def gone_draft(entry: Entry) -> Draft:
 class Stager:
     """Stages calls for one run. Its methods may be called from several threads at once."""
 
-    def __init__(self, archive: Path, parts: Path, zone: dt.tzinfo) -> None:
+    def __init__(
+        self,
+        archive: Path,
+        parts: Path,
+        zone: dt.tzinfo,
+        *,
+        gathers: Callable[[], bool] = lambda: False,
+        quickness: Quickness | None = None,
+    ) -> None:
+        """`gathers` says whether files wait for their group to become durable, `quickness` who may stage: without it, threads."""
         self._archive = archive
         self._parts = parts
         self._zone = zone
+        self._gathers = gathers
+        self._quickness = quickness or Quickness(local=False)
         self._number = itertools.count(1)
+        self._new_folders: dict[str, bool] = {}
 
     def part(self) -> Part:
         """Return a new part for a recording."""
         return Part(self._next())
+
+    def is_quick(self, recording_bytes: int) -> bool:
+        """Whether the event loop itself may stage a call whose recording has so many bytes."""
+        return self._gathers() and self._quickness.permits(recording_bytes)
 
     def stage(
         self,
@@ -113,12 +137,17 @@ class Stager:
         """
         place = entry.place if entry else call_place(call, self._zone)
         version = (entry.version if entry else 0) + needs.new_version
-        loose = self._new_files(call, needs, received)
+        durably = not self._gathers()
+        began = time.perf_counter()
+        loose = self._new_files(call, needs, received, durably=durably)
+        self._quickness.took(time.perf_counter() - began)
         staged: list[Staged] = []
-        while clash := self._adopt(place, version, loose, staged, whole=needs.new_version):
-            version += clash
+        if not self._is_new(place.rpartition("/")[0]):
+            while clash := self._adopt(place, version, loose, staged, whole=needs.new_version):
+                version += clash
         staged += [
-            Staged(file=_file(versioned(place, version, suffix), file), part=part) for suffix, file, part in loose
+            Staged(file=_file(versioned(place, version, suffix), file), part=part, durable=durable)
+            for suffix, file, part, durable in loose
         ]
         recording = State.SAVED if received else failure.state if failure else needs.recording
         reason = failure.reason if failure else needs.reason
@@ -147,22 +176,27 @@ class Stager:
         event = _event(call, entry, new_entry, outcome, received, [each.file for each in staged])
         return Draft(outcome=outcome, entry=new_entry, event=event, staged=tuple(staged))
 
-    def _new_files(self, call: Call, needs: Needs, received: Received | None) -> list[tuple[str, File, Path]]:
-        """Write what is new; return suffix, file (still without its key) and where it lies."""
+    def _new_files(self, call: Call, needs: Needs, received: Received | None, *, durably: bool) -> list[Loose]:
+        """Write what is new; return it with its files still without their keys."""
         new = []
         if needs.new_version:
-            new.append(("json", *self._write("metadata", call.raw)))
+            new.append(("json", *self._write("metadata", call.raw, durably=durably)))
             if call.transcript is not None:
-                new.append(("txt", *self._write("transcript", call.transcript.encode("utf-8", "backslashreplace"))))
+                text = call.transcript.encode("utf-8", "backslashreplace")
+                new.append(("txt", *self._write("transcript", text, durably=durably)))
         if received:
-            digest, size_bytes = received.part.stage()
+            digest, size_bytes, durable = received.part.stage(durably=durably)
             file = File(path="", bytes=size_bytes, sha256=digest, role="recording")
-            new.append((received.judge.container.value, file, received.part.path))
+            new.append((received.judge.container.value, file, received.part.path, durable))
         return new
 
-    def _adopt(
-        self, place: str, version: int, loose: list[tuple[str, File, Path]], staged: list[Staged], *, whole: bool
-    ) -> int:
+    def _is_new(self, folder: str) -> bool:
+        """Whether this run is the first that puts anything into a folder: nothing of an earlier one can lie there."""
+        if folder not in self._new_folders:
+            self._new_folders[folder] = not disk.exists(self._archive / folder)
+        return self._new_folders[folder]
+
+    def _adopt(self, place: str, version: int, loose: list[Loose], staged: list[Staged], *, whole: bool) -> int:
         """Take in files that lie under our names without a ledger line: a crash came between rename and ledger.
 
         One with the bytes that we were about to write takes the place of ours. Any other stays as what it is, is put into
@@ -171,9 +205,9 @@ class Stager:
         """
         clash = 0
         before = len(staged)
-        ours = {suffix for suffix, _, _ in loose}
+        ours = {suffix for suffix, *_ in loose}
         for new in tuple(loose):
-            suffix, file, part = new
+            suffix, file, part, _ = new
             key = versioned(place, version, suffix)
             if not disk.exists(self._archive / key):
                 continue
@@ -198,10 +232,10 @@ class Stager:
         disk.sync_file(path)
         return File(path=key, bytes=size_bytes, sha256=digest, role="adopted")
 
-    def _write(self, role: str, data: bytes) -> tuple[File, Path]:
+    def _write(self, role: str, data: bytes, *, durably: bool) -> tuple[File, Path, bool]:
         path = self._next()
-        disk.write_durable(path, data)
-        return File(path="", bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), role=role), path
+        disk.write_new(path, data, durably=durably)
+        return File(path="", bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), role=role), path, durably
 
     def _next(self) -> Path:
         return self._parts / f"{next(self._number)}.part"

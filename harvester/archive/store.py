@@ -2,28 +2,34 @@
 
 In:   drafts.  Out: files under their final names, then ledger lines, then the checkpoint: in this order, always.
 
-Drafts are committed in groups by one thread: their files are durable already, so a group costs its renames, one fsync for each
-folder, two for group and ledger, and one transaction. What the ledger calls saved therefore survives a power cut. Before the
+Drafts are committed in groups, one at a time. Their files are durable already, or wait to become so by one sync for all; besides
+that a group costs its renames, one fsync for each folder, one for the ledger, one for its journal where the files did not wait,
+and one transaction. What the ledger calls saved therefore survives a power cut. Before the
 renames the group's files are written down beside the parts: the next run finds those that a crash left without a line.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import secrets
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import anyio.to_thread
 import msgspec
 
 from harvester.archive import disk, ledger
 from harvester.archive.checkpoint import Checkpoint
+from harvester.archive.durability import Durability, is_local
 from harvester.archive.group import GROUP, encoded, unwritten
 from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, PARTS, RUN_ID, RUN_STAMP, RUNS, run_key
 from harvester.archive.ledger import Event, Ledger
 from harvester.archive.manifest import write_manifest
-from harvester.archive.stage import Draft
+from harvester.archive.quickness import Quickness
+from harvester.archive.stage import Draft, Staged
 from harvester.errors import StorageError
 from harvester.model import Coverage, Entry, File, Outcome, PastRun, State
 
@@ -39,6 +45,8 @@ class Archive:
         self.root = root
         self.run_id = run_id
         self.parts = root / run_key(run_id, PARTS)
+        self.durability = Durability.on(root)
+        self.quickness = Quickness(local=is_local(root))
         self._checkpoint = checkpoint
         self._min_free_bytes = min_free_bytes
         self._ledger: Ledger | None = None
@@ -57,22 +65,62 @@ class Archive:
 
     def commit(self, drafts: Sequence[Draft]) -> list[Outcome]:
         """Settle a group of calls. When it returns, their outcomes survive a power cut. Raises StorageError."""
+        for step in (steps := self._steps(drafts)):
+            try:
+                step()
+            except StorageError as error:
+                steps.throw(error)
+        return [draft.outcome for draft in drafts]
+
+    async def commit_from_loop(self, drafts: Sequence[Draft]) -> list[Outcome]:
+        """Settle a group of calls as `commit` does, from the event loop.
+
+        On a quick disk only the steps that wait for it are made by a thread, else all. A thread that names a thousand files
+        while the loop is busy would fight with it over the interpreter at each of them.
+        """
+        if not self.quickness.permits(0):
+            return await anyio.to_thread.run_sync(self.commit, drafts)
+        for step in (steps := self._steps(drafts)):
+            try:
+                await anyio.to_thread.run_sync(step)
+            except StorageError as error:
+                steps.throw(error)
+        return [draft.outcome for draft in drafts]
+
+    def _steps(self, drafts: Sequence[Draft]) -> Generator[Callable[[], None], None, None]:
+        """Settle a group of calls; yield each step that waits for the disk, to be made before the next is asked for.
+
+        Whoever makes them throws in what they raise.
+        """
         self._opened()
         self.check_room()
         staged = [each for draft in drafts for each in draft.staged]
         parts = [(each.part, each.file) for each in staged if each.part]
         folders = {each.file.path.rpartition("/")[0] for each in staged}
-        for folder in folders:
-            disk.make_folders(self.root, folder)
-        if parts:
-            disk.overwrite_durable(self.root / run_key(self.run_id, GROUP), encoded(file for _, file in parts))
+        yield functools.partial(self._ready, folders, staged)
         with self._ended_by_failure():
             for part, file in parts:
-                disk.give_name(part, self.root / file.path)
-            for folder in folders:
-                disk.sync_folder(self.root / folder)
-        self._append([draft.event for draft in drafts], [draft.entry for draft in drafts])
-        return [draft.outcome for draft in drafts]
+                disk.give_name(part, f"{self.root}/{file.path}")
+            yield functools.partial(self._tell, folders, [draft.event for draft in drafts])
+            self._checkpoint.learn([draft.entry for draft in drafts], self._opened().position)
+
+    def _ready(self, folders: set[str], staged: Sequence[Staged]) -> None:
+        """Make everything durable that a group needs before it gets its names: folders, journal, the files themselves."""
+        for folder in folders:
+            disk.make_folders(self.root, folder)
+        waiting = sum(not each.durable for each in staged)
+        if new := [each.file for each in staged if each.part]:
+            disk.overwrite(self.root / run_key(self.run_id, GROUP), encoded(new), durably=not waiting)
+        began = time.perf_counter()
+        if waiting:
+            disk.sync_file_system(self.parts)
+        self.durability.synced(waiting, time.perf_counter() - began)
+
+    def _tell(self, folders: set[str], events: list[Event]) -> None:
+        """Make a group's names durable, then its ledger lines."""
+        for folder in folders:
+            disk.sync_folder(self.root / folder)
+        self._opened().append(events)
 
     def note(self, event: Event) -> None:
         """Put an event that is about no call into the ledger. Raises StorageError."""

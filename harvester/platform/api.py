@@ -56,6 +56,7 @@ class Api:
 
     def __init__(self, base_url: str, key: str, gate: Gate, policy: RetryPolicy) -> None:
         self.base_url = URL(base_url.rstrip("/"))
+        self._own = _origin_of(self.base_url)
         self.gate = gate
         self._policy = policy
         self._key = key
@@ -78,8 +79,7 @@ class Api:
 
     def is_own(self, url: URL) -> bool:
         """Whether a URL is of the API's own origin: scheme, host and port, spelt out or not, are the same."""
-        own = self.base_url
-        return (url.scheme, (url.host or "").lower(), url.port) == (own.scheme, (own.host or "").lower(), own.port)
+        return _origin_of(url) == self._own
 
     def authorization_for(self, url: URL) -> dict[str, str]:
         """Return the header with the key when `url` is of the API's own origin, and nothing for every other.
@@ -167,6 +167,10 @@ class Api:
         if error is not None:
             raise error
         return answer
+
+
+def _origin_of(url: URL) -> tuple[str, str, int | None]:
+    return url.scheme, (url.host or "").lower(), url.port
 
 
 async def _read_capped(response: aiohttp.ClientResponse, where: str) -> bytes:

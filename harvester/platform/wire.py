@@ -42,6 +42,8 @@ def bare(url: URL | str) -> str:
     """Return a URL without query, fragment and user, for messages and the ledger. Never raises."""
     try:
         url = URL(url, encoded=True) if isinstance(url, str) else url
+        if url.raw_user is None and not url.raw_query_string and not url.raw_fragment and url.host:
+            return str(url)
         return str(url.with_user(None).with_query(None).with_fragment(None)) if url.host else str(url).split("?")[0]
     except ValueError:  # what the text holds cannot be told, so none of it is shown
         return "an unreadable address"

@@ -55,9 +55,9 @@ def test_a_name_is_given_once(tmp_path: Path) -> None:
 def test_what_is_written_over_leaves_nothing_behind(tmp_path: Path, before: bytes) -> None:
     """The file holds the new bytes only, and one that is not there is not made."""
     with pytest.raises(StorageError):
-        disk.overwrite_durable(tmp_path / "group.json", b"[]")
+        disk.overwrite(tmp_path / "group.json", b"[]", durably=True)
     (tmp_path / "group.json").write_bytes(before)
-    disk.overwrite_durable(tmp_path / "group.json", b"[]")
+    disk.overwrite(tmp_path / "group.json", b"[]", durably=True)
     assert (tmp_path / "group.json").read_bytes() == b"[]"
 
 

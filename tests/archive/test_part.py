@@ -51,7 +51,7 @@ async def test_what_is_staged_is_what_came(part: Part, size_bytes: int) -> None:
     data = sound(size_bytes)
     await fill(part, data)
     assert (part.head, part.size_bytes) == (data[:HEAD_BYTES], size_bytes)
-    assert part.stage() == (hashlib.sha256(data).hexdigest(), size_bytes)
+    assert part.stage() == (hashlib.sha256(data).hexdigest(), size_bytes, True)
     assert part.path.read_bytes() == data
 
 
@@ -75,7 +75,7 @@ async def test_a_restart_forgets_the_attempt_before(part: Part, before_bytes: in
     await part.restart()
     data = b"B" * after_bytes
     await fill(part, data)
-    assert (part.head, part.stage()) == (data[:HEAD_BYTES], (hashlib.sha256(data).hexdigest(), after_bytes))
+    assert (part.head, part.stage()) == (data[:HEAD_BYTES], (hashlib.sha256(data).hexdigest(), after_bytes, True))
 
 
 @pytest.mark.parametrize("size_bytes", SIZES)

@@ -1,0 +1,83 @@
+"""How new files become durable: each by its own fsync, or a whole group by one sync of their file system.
+
+In:   on what the archive lies, and how long groups have taken.  Out: which way the next files go.
+
+An fsync for each file is a wait for the disk for each (about 0.3 ms on a solid-state one); `syncfs` is one for all files of a
+group. But it waits for everything that others have written to the same disk too, so it is measured, and left alone for a while
+where it is slow. And it is used only where it can be trusted: on file systems of Linux's own that write to a disk, and from
+Linux 5.8 on, which reports by it what could not be written (`errseq`, syncfs(2)). FUSE ignores it, shares differ.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+
+from harvester.archive.mounts import MEMORY, read_mount
+
+TRUSTED = frozenset({"ext4", "xfs", "btrfs", "f2fs"}) | MEMORY
+FIRST_RELEASE = (5, 8)
+
+SLOW_SECONDS_PER_FILE = 0.01
+"""What a group may take for each of its files: about an fsync on a rotating disk. Beyond it others are writing a lot."""
+
+GROUPS_LEFT_ALONE = 100
+"""Groups after a slow one whose files are made durable one by one; then `syncfs` is tried again."""
+
+
+class Durability:
+    """Decides for one run. Called from several threads; a decision that is one group late does no harm."""
+
+    def __init__(self, *, trusted: bool) -> None:
+        self._trusted = trusted
+        self._left_alone = 0
+
+    @classmethod
+    def on(cls, folder: Path) -> Durability:
+        """Return the decision for an existing folder."""
+        return cls(trusted=is_local(folder) and _release() >= FIRST_RELEASE and _syncfs() is not None)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether new files wait for their group. If not, each is to be made durable by who writes it."""
+        return self._trusted and not self._left_alone
+
+    def synced(self, files: int, seconds: float) -> None:
+        """Count a group of so many files that waited, 0 where none did, and the time that one sync took for them."""
+        if files and seconds > files * SLOW_SECONDS_PER_FILE:
+            self._left_alone = GROUPS_LEFT_ALONE
+        elif self._left_alone:
+            self._left_alone -= 1
+
+
+def is_local(folder: Path) -> bool:
+    """Whether a folder lies on a file system of this machine's own kernel and disks."""
+    mount = read_mount(folder)
+    return mount is not None and mount.type in TRUSTED
+
+
+def sync_file_system(handle: int) -> None:
+    """Make all that was written to the file system of an open file or folder durable. Raises OSError. Blocks."""
+    syncfs = _syncfs()
+    if syncfs is None:
+        os.sync()
+    elif syncfs(handle):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+@functools.cache
+def _syncfs() -> ctypes._NamedFuncPointer | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    function: ctypes._NamedFuncPointer | None = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    return function
+
+
+def _release() -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", platform.release())[:2]))

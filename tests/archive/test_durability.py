@@ -1,0 +1,57 @@
+"""How files become durable: alone, or as a group."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from harvester.archive import disk, durability
+from harvester.archive.durability import GROUPS_LEFT_ALONE, SLOW_SECONDS_PER_FILE, Durability
+from harvester.archive.mounts import read_mount
+from harvester.errors import StorageError
+
+
+def test_files_wait_for_their_group_as_long_as_that_is_quick() -> None:
+    """One slow sync is enough: so many groups go file by file, then the next is gathered again."""
+    decision = Durability(trusted=True)
+    decision.synced(10, 9.9 * SLOW_SECONDS_PER_FILE)
+    assert decision.gathers
+    decision.synced(10, 10.1 * SLOW_SECONDS_PER_FILE)
+    for _ in range(GROUPS_LEFT_ALONE):
+        assert not decision.gathers
+        decision.synced(0, 0.0)
+    assert decision.gathers
+
+
+def test_no_file_waits_where_one_sync_cannot_be_trusted() -> None:
+    """On a share, or where the kernel tells no errors by it, each file is made durable by itself, however quick a group is."""
+    decision = Durability(trusted=False)
+    decision.synced(10, 0.0)
+    assert not decision.gathers
+
+
+def test_a_group_without_waiting_files_is_no_measurement(tmp_path: Path) -> None:
+    """What took no sync says nothing about how long one takes."""
+    decision = Durability(trusted=True)
+    decision.synced(0, 3600.0)
+    assert decision.gathers
+
+
+def test_only_file_systems_of_the_kernel_s_own_are_trusted(tmp_path: Path) -> None:
+    """Where the mount's type is none that is known to be on this machine, nothing waits for a group."""
+    mount = read_mount(tmp_path)
+    assert durability.is_local(tmp_path) == (mount is not None and mount.type in durability.TRUSTED)
+    assert not durability.is_local(Path("/proc")) or not Path("/proc/self/mountinfo").exists()
+    assert not Durability.on(Path("/proc")).gathers
+
+
+def test_what_cannot_be_made_durable_is_an_error_of_the_storage(tmp_path: Path) -> None:
+    """A sync that fails names the folder; one that succeeds says nothing."""
+    disk.sync_file_system(tmp_path)
+    with pytest.raises(StorageError, match=f"make durable what lies in {tmp_path}/none"):
+        disk.sync_file_system(tmp_path / "none")
+    handle = os.open(tmp_path, os.O_RDONLY)
+    os.close(handle)
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        durability.sync_file_system(handle)

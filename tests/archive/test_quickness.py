@@ -1,0 +1,43 @@
+"""Who writes small files: the event loop, or a thread."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from harvester.archive.quickness import CALLS_BY_THREAD, SLOW_SECONDS, SMALL_BYTES, Quickness
+from harvester.archive.stage import Stager
+
+
+def test_the_loop_writes_small_files_on_a_quick_disk() -> None:
+    """A recording that takes long to hash goes to a thread, all others are written at once."""
+    quickness = Quickness(local=True)
+    assert quickness.permits(0)
+    assert quickness.permits(SMALL_BYTES)
+    assert not quickness.permits(SMALL_BYTES + 1)
+
+
+def test_a_slow_write_sends_the_next_calls_to_threads() -> None:
+    """One call that took long is enough: so many calls go to threads, then the loop tries again."""
+    quickness = Quickness(local=True)
+    quickness.took(SLOW_SECONDS)
+    assert quickness.permits(0)
+    quickness.took(1.1 * SLOW_SECONDS)
+    for _ in range(CALLS_BY_THREAD):
+        assert not quickness.permits(0)
+        quickness.took(0.0)
+    assert quickness.permits(0)
+
+
+def test_a_share_is_never_written_to_by_the_loop() -> None:
+    """However quick it has been: it may hang, and the loop with it."""
+    quickness = Quickness(local=False)
+    quickness.took(0.0)
+    assert not quickness.permits(0)
+
+
+@pytest.mark.parametrize("gathers", [True, False])
+def test_the_loop_waits_for_no_disk(tmp_path: Path, gathers: bool) -> None:
+    """Where each file is made durable at once, which waits for the disk, the loop stages nothing itself."""
+    stager = Stager(tmp_path, tmp_path, dt.UTC, gathers=lambda: gathers, quickness=Quickness(local=True))
+    assert stager.is_quick(10) is gathers
