@@ -178,6 +178,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     started_at: dt.datetime
     finished_at: dt.datetime
+    resumed_at_bytes: tuple[int, ...] = ()  # where attempts broke off and later ones went on
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):

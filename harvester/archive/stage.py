@@ -267,6 +267,7 @@ def _event(
             "started_at": transfer.started_at.isoformat(timespec="milliseconds"),
             "finished_at": transfer.finished_at.isoformat(timespec="milliseconds"),
         }
+        recording |= {"resumed_at_bytes": transfer.resumed_at_bytes} if transfer.resumed_at_bytes else {}
     changed = before is not None and before.digest != entry.digest and outcome.recording is not State.FAILED
     return {
         "event": "changed" if changed else str(outcome.recording),

@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Literal
 
@@ -50,10 +51,11 @@ async def send(
     framing: Framing = "length",
     kept_bytes: int | None = None,
     reset: bool = False,
+    before_end: Callable[[], Awaitable[object]] | None = None,
 ) -> web.StreamResponse:
     """Send an answer: whole, or only the first `kept_bytes` of its body and then the end of the connection.
 
-    `reset` ends the connection with a TCP reset. Returns what the handler has to return.
+    `reset` ends the connection with a TCP reset, `before_end` is awaited before it ends. Returns what the handler has to return.
     """
     headers = {"Content-Type": answer.content_type, **answer.headers}
     if kept_bytes is None and framing == "length":
@@ -72,6 +74,8 @@ async def send(
     else:
         headers["Connection"] = "close"
     transport.write(_head(answer.status, headers) + body)
+    if before_end is not None:
+        await before_end()
     if reset:
         _linger_zero(transport.get_extra_info("socket").fileno())
     transport.close()

@@ -4,7 +4,7 @@ In:   a list of `Fault`.  Out: for each request the fault that strikes it, and t
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Literal
 
 import msgspec
@@ -28,6 +28,7 @@ Kind = Literal[
     "gone",
     "wrong_type",
     "json_body",
+    "altered",
 ]
 
 _CUT: dict[str, Framing] = {"cut": "length", "cut_chunked": "chunked", "cut_close": "close", "reset": "length"}
@@ -56,7 +57,10 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
                 gone           `code` (410)
                 wrong_type     200 with an error in JSON and the content type of an audio file
                 json_body      200 with `body` as JSON
+                altered        the whole answer with another `code`, `headers`, `body`, of those that are given
+    headers     besides those of the answer, or instead of them; one that is cut takes them too
     kept_bytes  how much of the body gets through where it is cut; None: half
+    before_end  awaited between the last byte of what is cut and the end of its connection: what is read then cannot be lost
     """
 
     where: Where
@@ -69,6 +73,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes | None = None
     location: str | None = None
     kept_bytes: int | None = None
+    before_end: Callable[[], Awaitable[object]] | None = None
 
 
 class Faults:
@@ -129,8 +134,11 @@ def broken(fault: Fault, whole: Answer, url: str) -> Answer:
             return Answer(body=body, content_type="audio/mpeg", headers=fault.headers)
         case "json_body":
             return Answer(body=fault.body or b"{}", headers=fault.headers)
+        case "altered":
+            body = whole.body if fault.body is None else fault.body
+            return _with(whole, fault.headers, status=fault.code or whole.status, body=body)
         case _:
-            return whole
+            return _with(whole, fault.headers)
 
 
 async def misbehave(
@@ -143,8 +151,19 @@ async def misbehave(
     if fault.kind in _CUT:
         kept_bytes = len(answer.body) // 2 if fault.kept_bytes is None else fault.kept_bytes
         reset = fault.kind == "reset"
-        return await send(request, answer, framing=_CUT[fault.kind], kept_bytes=kept_bytes, reset=reset)
+        return await send(
+            request,
+            answer,
+            framing=_CUT[fault.kind],
+            kept_bytes=kept_bytes,
+            reset=reset,
+            before_end=fault.before_end,
+        )
     return await send(request, answer)
+
+
+def _with(whole: Answer, headers: dict[str, str], **others: int | bytes) -> Answer:
+    return msgspec.structs.replace(whole, headers={**whole.headers, **headers}, **others)
 
 
 def _status(fault: Fault, code: int) -> Answer:

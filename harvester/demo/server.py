@@ -46,6 +46,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     query: dict[str, str]
     had_authorization: bool
+    asked_range: str | None
     at: float
     status: int | None = None
 
@@ -122,6 +123,7 @@ class Platform:
             path=request.path,
             query=dict(request.query.items()),
             had_authorization="Authorization" in request.headers,
+            asked_range=request.headers.get("Range"),
             at=asyncio.get_running_loop().time(),
         )
         self.requests.append(seen)

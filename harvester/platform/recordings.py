@@ -10,22 +10,26 @@ hop, so that the key never leaves the API's origin. Only the judge knows what a 
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
 import aiohttp
-from yarl import URL
 
 from harvester.errors import LinkError, NotGivenError, PlatformError, RecordingError, TransientError
 from harvester.model import Call, Transfer
 from harvester.platform.api import Api
 from harvester.platform.bandwidth import Bandwidth
 from harvester.platform.guard import check_link, guarded_socket
+from harvester.platform.links import next_hop, read_link
 from harvester.platform.patience import MinRate, Patience
+from harvester.platform.resume import RESUME_ABOVE_BYTES, Answer, Body, Download
 from harvester.platform.retry import RetryPolicy, retry
 from harvester.platform.rows import read_call
 from harvester.platform.wire import CONNECT_SECONDS, USER_AGENT, asked_wait_seconds, bare, tls_context, translated
+
+log = logging.getLogger(__name__)
 
 MOST_REDIRECTS = 5
 READ_BUFFER_BYTES = 1024 * 1024
@@ -82,7 +86,7 @@ class Recordings:
     """Downloads recordings. Use as an async context manager.
 
     `workers` is a count of connections; `max_file_bytes` the largest recording to accept; `min_rate` says how many bytes per
-    second a server must send at least.
+    second a server must send at least; what broke off after `resume_above_bytes` goes on there, where its server lets it.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class Recordings:
         max_file_bytes: int | None = None,
         hosts: tuple[str, ...] = (),
         allow_private_hosts: bool = False,
+        resume_above_bytes: int = RESUME_ABOVE_BYTES,
     ) -> None:
         self._api = api
         self._policy = policy
@@ -105,6 +110,7 @@ class Recordings:
         self._max_file_bytes = max_file_bytes
         self._hosts = hosts
         self._allow_private_hosts = allow_private_hosts
+        self._resume_above_bytes = resume_above_bytes
 
     async def __aenter__(self) -> Recordings:
         """Open the connections: guarded ones, and plain ones for links to the API's own origin."""
@@ -163,12 +169,15 @@ class Recordings:
             return None
 
     async def _attempts(self, call: Call, link: str, sink: Sink, judge: Judge) -> Transfer:
+        download, what = Download(self._resume_above_bytes), f"recording of call {call.id!a}"
+
         async def attempt(number: int) -> Transfer:
-            transfer = await self._download(link, sink, number)
+            await self._download(link, sink, download, what)
+            transfer = download.ended(sink.size_bytes, bare(read_link(link)), number)
             await judge(call, transfer)
             return transfer
 
-        return await retry(self._policy, attempt, f"recording of call {call.id!a}")
+        return await retry(self._policy, attempt, what)
 
     async def _fresh_link(self, call: Call) -> str | None:
         try:
@@ -177,34 +186,34 @@ class Recordings:
             return None
         return None if row is None else read_call(row).recording_url
 
-    async def _download(self, link: str, sink: Sink, attempt: int) -> Transfer:
+    async def _download(self, link: str, sink: Sink, download: Download, what: str) -> None:
         """Make one attempt, redirects included. Return when the body's end was reached."""
-        started_at = dt.datetime.now(dt.UTC)
-        async with self._opened(link) as (response, hosts):
-            await self._receive(response, sink)
-            return Transfer(
-                link=bare(read_link(link)),
-                status=response.status,
-                headers={
-                    name: ", ".join(response.headers.getall(name))  # one may stand in several lines
-                    for name in KEPT_HEADERS
-                    if name in response.headers
-                },
-                redirect_hosts=hosts,
-                framing=_framing(response),
-                attempts=attempt,
-                started_at=started_at,
-                finished_at=dt.datetime.now(dt.UTC),
-            )
+        body = Body.USELESS
+        while body is Body.USELESS:  # at most twice: after a rest that is of no use the whole is asked for
+            asked_at, received_bytes = dt.datetime.now(dt.UTC), sink.size_bytes
+            rest_asked = download.rest_asked(received_bytes)
+            async with self._opened(link, rest_asked) as (response, hosts):
+                body, why = download.take(_answer_of(response, hosts, asked_at), received_bytes)
+                if rest_asked:
+                    log.info("%s: broke off after %s bytes; %s", what, f"{received_bytes:,}", why or "goes on there")
+                if body is Body.WHOLE:
+                    await sink.restart()
+                if body is not Body.USELESS:
+                    await self._receive(response, sink)
 
     @asynccontextmanager
-    async def _opened(self, link: str) -> AsyncIterator[tuple[aiohttp.ClientResponse, tuple[str, ...]]]:
-        """Ask for a link, redirects included; give the accepted answer, its body unread, and the hosts redirected to."""
+    async def _opened(
+        self, link: str, rest_asked: dict[str, str] | None = None
+    ) -> AsyncIterator[tuple[aiohttp.ClientResponse, tuple[str, ...]]]:
+        """Ask for a link, redirects included; give the accepted answer, its body unread, and the hosts redirected to.
+
+        With the headers of `rest_asked`, answers that only the whole can follow are accepted too: somebody else judges them.
+        """
         url, hosts = read_link(link), list[str]()
         for _ in range(MOST_REDIRECTS + 1):
             check_link(url, self._hosts)
             where = bare(url)
-            headers = HEADERS | self._api.authorization_for(url)
+            headers = HEADERS | (rest_asked or {}) | self._api.authorization_for(url)
             session = self._plain if self._api.is_own(url) else self._guarded
             with translated(where):
                 async with AsyncExitStack() as stack:
@@ -212,7 +221,7 @@ class Recordings:
                         asked = session.get(url, headers=headers, allow_redirects=False)
                         response = await stack.enter_async_context(asked)
                         if response.status not in REDIRECTS:
-                            await self._check_status(response, where)
+                            await self._check_status(response, where, rest_asked=bool(rest_asked))
                     if response.status not in REDIRECTS:
                         yield response, tuple(hosts)
                         return
@@ -220,8 +229,8 @@ class Recordings:
                     hosts.append(url.host or "")
         raise RecordingError(f"{bare(read_link(link))} redirects more than {MOST_REDIRECTS} times")
 
-    async def _check_status(self, response: aiohttp.ClientResponse, where: str) -> None:
-        """Let a 200 through whose length we accept; raise for everything else."""
+    async def _check_status(self, response: aiohttp.ClientResponse, where: str, *, rest_asked: bool) -> None:
+        """Let a 200 through whose length we accept, and what may answer a request for a rest; raise for everything else."""
         status = response.status
         if status in DEAD_LINK:
             raise LinkError(f"{where} answered {status}", status)
@@ -231,6 +240,8 @@ class Recordings:
             raise TransientError(f"{where} answered {status}", retry_after_seconds=wait, throttled=status == 429)
         if status == 400 and await _says_expired(response):
             raise LinkError(f"{where} answered 400: the link has expired", status)
+        if status != 200 and rest_asked:
+            return
         if status != 200:
             raise RecordingError(f"{where} answered {status}")
         if (encoding := response.headers.get("Content-Encoding", "identity").lower()) != "identity":
@@ -242,37 +253,11 @@ class Recordings:
             raise RecordingError(f"the recording is larger than max_file_size ({self._max_file_bytes:,} bytes)")
 
     async def _receive(self, response: aiohttp.ClientResponse, sink: Sink) -> None:
-        await sink.restart()
         patience, where = Patience(self._min_rate), bare(response.url)
         while chunk := await patience.next(response.content.readany, where):
             await sink.write(chunk)
             self._check_size(sink.size_bytes)
             await self._bandwidth.spend(len(chunk))
-
-
-def read_link(link: str) -> URL:
-    """Read a recording's link. What is encoded stays as it is, a literal `+` too: a signature would not survive less.
-
-    Raises RecordingError when it is no URL.
-    """
-    link = link.strip()
-    try:
-        url = URL(link, encoded=link.isascii() and " " not in link)
-        if url.host and url.port != 0:  # bad names and ports show only when somebody asks for them
-            url.host.encode("idna")
-    except ValueError as error:
-        raise RecordingError("the recording's link is not a URL") from error
-    if not link.isprintable():
-        raise RecordingError("the recording's link is not a URL: it holds control characters")
-    return url
-
-
-def next_hop(url: URL, location: str) -> URL:
-    """Return where a redirect from `url` leads; `location` may be relative. Raises RecordingError when https would be left."""
-    target = url.join(read_link(location))
-    if url.scheme == "https" and target.scheme != "https":
-        raise RecordingError(f"{bare(url)} redirects from https to {target.scheme or 'nowhere'}, which is refused")
-    return target
 
 
 async def _says_expired(response: aiohttp.ClientResponse) -> bool:
@@ -289,3 +274,19 @@ def _framing(response: aiohttp.ClientResponse) -> str:
     if response.headers.get("Transfer-Encoding", "").lower() == "chunked":
         return "chunked-end"
     return "content-length" if response.content_length is not None else "close"
+
+
+def _answer_of(response: aiohttp.ClientResponse, hosts: tuple[str, ...], asked_at: dt.datetime) -> Answer:
+    said = response.headers
+    return Answer(
+        url=bare(response.url),
+        status=response.status,
+        # one may stand in several lines
+        headers={name: ", ".join(said.getall(name)) for name in KEPT_HEADERS if name in said},
+        redirect_hosts=hosts,
+        framing=_framing(response),
+        length_bytes=response.content_length,
+        content_range=", ".join(said.getall("Content-Range", [])) or None,
+        encoding=said.get("Content-Encoding", "identity").lower(),
+        asked_at=asked_at,
+    )

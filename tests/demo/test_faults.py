@@ -155,6 +155,27 @@ async def test_a_body_can_be_dictated() -> None:
     assert (status, headers["Content-Type"], body) == (200, "application/json", b'{"data": 1}')
 
 
+async def test_an_answer_can_be_altered() -> None:
+    """Status, headers and body that are given stand instead of its own; the others stay."""
+    status, headers, body = await answer(Fault(where="recording", kind="altered", code=206, headers={"X-Odd": "x"}))
+    assert (status, headers["X-Odd"], headers["Content-Type"]) == (206, "x", "audio/mpeg")
+    assert int(headers["Content-Length"]) == len(body) > 0
+    assert (await answer(Fault(where="recording", kind="altered", body=b"other")))[2] == b"other"
+
+
+async def test_a_cut_can_wait_until_what_came_was_read() -> None:
+    """The connection stays until `before_end` returns, and the headers of the fault stand in the answer."""
+    read = asyncio.Event()
+    fault = Fault(where="recording", kind="cut", kept_bytes=500, headers={"ETag": "x"}, before_end=read.wait)
+    async with platform_with(fault) as (platform, session), session.get(link(platform)) as response:
+        assert response.headers["ETag"] == "x"
+        assert len(await response.content.readexactly(500)) == 500
+        assert not response.content.exception()
+        read.set()
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.content.readany()
+
+
 async def test_a_redirect_leads_elsewhere_or_to_itself() -> None:
     """A redirect goes to the location given; without one it is a loop."""
     _, headers, _ = await answer(Fault(where="me", kind="redirect", location="http://127.0.0.1:9/x"))

@@ -1,10 +1,12 @@
 """A simulated platform, a client for its recordings, and a call that has one."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
+import anyio
 import msgspec
 
+from harvester.archive.part import Part
 from harvester.demo.calls import CallBook
 from harvester.demo.faults import Fault
 from harvester.demo.options import DEFAULTS, Options
@@ -13,6 +15,7 @@ from harvester.errors import HarvestError
 from harvester.model import Call, Transfer
 from harvester.platform.bandwidth import Bandwidth
 from harvester.platform.recordings import Recordings
+from harvester.platform.resume import RESUME_ABOVE_BYTES
 from harvester.platform.rows import read_call
 from tests.platform.opening import at_once, open_api
 
@@ -35,6 +38,17 @@ class Sink:
     async def write(self, chunk: bytes) -> None:
         self.data += chunk
         self.size_bytes += len(chunk)
+
+
+def reached(sink: Sink | Part, size_bytes: int) -> Callable[[], Awaitable[None]]:
+    """Return a function that waits until so many bytes have come."""
+
+    async def wait() -> None:
+        with anyio.fail_after(10):
+            while sink.size_bytes < size_bytes:  # noqa: ASYNC110 - a sink has no event for it
+                await anyio.sleep(0.001)
+
+    return wait
 
 
 class Judge:
@@ -81,10 +95,12 @@ async def world(
     max_file_bytes: int | None = None,
     hosts: tuple[str, ...] = (),
     allow_private_hosts: bool = True,
+    resume_above_bytes: int = RESUME_ABOVE_BYTES,
+    most_seconds: int = 20,
 ) -> AsyncIterator[World]:
     """Three attempts, no waits; the platform is on this machine, so private hosts are allowed unless the test is about them."""
     async with (
-        serve(CallBook(count=30, most_seconds=20), faults=faults, options=options) as platform,
+        serve(CallBook(count=30, most_seconds=most_seconds), faults=faults, options=options) as platform,
         open_api(platform) as api,
         Recordings(
             api,
@@ -94,6 +110,7 @@ async def world(
             max_file_bytes=max_file_bytes,
             hosts=hosts,
             allow_private_hosts=allow_private_hosts,
+            resume_above_bytes=resume_above_bytes,
         ) as recordings,
     ):
         yield World(platform, recordings)
