@@ -92,8 +92,12 @@ async def check_platform(api: Api, settings: Settings) -> str | None:
 async def open_api(settings: Settings, key: str, progress: Progress | None = None) -> AsyncIterator[Api]:
     """Open the API that the settings name, with the budget and the retries that they set."""
     gate = Gate(Budget(settings.requests_per_minute), on_wait=progress.waiting if progress else None)
-    async with Api(settings.base_url, key, gate, _policy(settings)) as api:
+    async with Api(settings.base_url, key, gate, _policy(settings), _min_rate(settings)) as api:
         yield api
+
+
+def _min_rate(settings: Settings) -> MinRate:
+    return MinRate(bytes_per_second=settings.min_rate, over_seconds=settings.patience_seconds)
 
 
 def _policy(settings: Settings) -> RetryPolicy:
@@ -187,7 +191,7 @@ class _Run:
                     _policy(settings),
                     workers=settings.workers,
                     bandwidth=Bandwidth(settings.bandwidth),
-                    min_rate=MinRate(bytes_per_second=settings.min_rate, over_seconds=settings.patience_seconds),
+                    min_rate=_min_rate(settings),
                     max_file_bytes=settings.max_file_size,
                     hosts=settings.recording_host,
                     allow_private_hosts=settings.allow_private_hosts,

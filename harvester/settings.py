@@ -112,14 +112,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     min_rate: Annotated[
         int,
         Setting(
-            values.size(0), "least bytes per second that a recording's server must send, such as 10K; 0: any trickle"
+            values.size(0), "least bytes per second that a server must send of an answer, such as 10K; 0: any trickle"
         ),
     ] = 1024
     patience_seconds: Annotated[
         float,
         Setting(
             values.number(1, 86_400),
-            "seconds that a recording's server may be silent, or slower than min_rate, before the attempt fails",
+            "seconds that a server may be silent, or slower than min_rate, before the attempt fails",
         ),
     ] = 60.0
     recording_host: Annotated[

@@ -21,10 +21,12 @@ from yarl import URL
 from harvester.errors import AuthError, ConfigError, NotGivenError, PlatformError, TransientError
 from harvester.model import Page, Window
 from harvester.platform.budget import Gate
+from harvester.platform.patience import MinRate, Patience
 from harvester.platform.retry import RetryPolicy, retry
 from harvester.platform.rows import read_page
+from harvester.platform.unpack import ACCEPTED, unpacked
 from harvester.platform.wire import (
-    TIMEOUT,
+    CONNECT_SECONDS,
     USER_AGENT,
     asked_wait_seconds,
     bare,
@@ -36,6 +38,7 @@ from harvester.platform.wire import (
 LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
 """A page of 100 calls with long transcripts is a few megabytes; more than this, unpacked, is a mistake or an attack."""
 
+HEADERS = {"Accept": "application/json", "Accept-Encoding": ACCEPTED, "User-Agent": USER_AGENT}
 
 NOT_FOUND = frozenset({404})
 NO_SUCH_CALL = frozenset({404, 410})
@@ -54,11 +57,20 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 class Api:
     """The API of one account. Use as an async context manager."""
 
-    def __init__(self, base_url: str, key: str, gate: Gate, policy: RetryPolicy) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        key: str,
+        gate: Gate,
+        policy: RetryPolicy,
+        min_rate: MinRate = MinRate(),  # noqa: B008 - it is frozen
+    ) -> None:
+        """`min_rate` says how many bytes per second the platform must send at least, and how long it may be silent."""
         self.base_url = URL(base_url.rstrip("/"))
         self._own = _origin_of(self.base_url)
         self.gate = gate
         self._policy = policy
+        self._min_rate = min_rate
         self._key = key
         self._spoke = False  # whether this host has ever answered as the call API does
         self.last_headers: Mapping[str, str] = {}  # of the newest answer, a refusal too; for who asks one at a time
@@ -67,8 +79,10 @@ class Api:
         """Open the connections."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=tls_context(), limit=0),
-            timeout=TIMEOUT,
-            headers={"Accept": "application/json", "User-Agent": USER_AGENT},
+            # for all but the connection there is Patience
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+            headers=HEADERS,
+            auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self
@@ -147,13 +161,14 @@ class Api:
             headers: Mapping[str, str] = {}
             try:
                 with translated(where):
-                    async with self._session.get(
-                        url, headers=self.authorization_for(url), allow_redirects=False
-                    ) as response:
-                        headers = self.last_headers = response.headers
-                        answer = Answer(
-                            status=response.status, headers=headers, body=await _read_capped(response, where)
+                    with self._min_rate.awaiting_answer(where):
+                        response = await self._session.get(
+                            url, headers=self.authorization_for(url), allow_redirects=False
                         )
+                    async with response:
+                        headers = self.last_headers = response.headers
+                        body = await self._read_capped(response, where)
+                answer = Answer(status=response.status, headers=headers, body=_unpacked(response, body, where))
             finally:
                 budget.answered(
                     number,
@@ -168,18 +183,23 @@ class Api:
             raise error
         return answer
 
+    async def _read_capped(self, response: aiohttp.ClientResponse, where: str) -> bytes:
+        body, patience = bytearray(), Patience(self._min_rate)
+        while chunk := await patience.next(response.content.readany, where):
+            body += chunk
+            if len(body) > LARGEST_ANSWER_BYTES:
+                raise PlatformError(f"{where} answered more than {LARGEST_ANSWER_BYTES:,} bytes")
+        return bytes(body)
 
-def _origin_of(url: URL) -> tuple[str, str, int | None]:
-    return url.scheme, (url.host or "").lower(), url.port
 
-
-async def _read_capped(response: aiohttp.ClientResponse, where: str) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > LARGEST_ANSWER_BYTES:
-            raise PlatformError(f"{where} answered more than {LARGEST_ANSWER_BYTES:,} bytes")
-    return bytes(body)
+def _unpacked(response: aiohttp.ClientResponse, body: bytes, where: str) -> bytes:
+    """Unpack a body. What cannot be unpacked of a refusal is left out: its status counts."""
+    try:
+        return unpacked(body, response.headers.get("Content-Encoding", ""), LARGEST_ANSWER_BYTES, where)
+    except PlatformError:
+        if response.status == 200:
+            raise
+        return b""
 
 
 def _error_of(answer: Answer, where: str, key: str) -> Exception | None:
@@ -222,3 +242,7 @@ def _message_of(body: bytes, key: str) -> str:
     for spelling in (key, repr(key)[1:-1]):  # an object among the words stands there as Python writes it
         text = text.replace(spelling, "(the key)")
     return f": {ascii(text)[1:-1][:200]}" if text else ""
+
+
+def _origin_of(url: URL) -> tuple[str, str, int | None]:
+    return url.scheme, (url.host or "").lower(), url.port

@@ -1,4 +1,4 @@
-"""How long a recording's server is waited for.
+"""How long a server is waited for: the API's, and a recording's.
 
 In:   seconds that were waited for it, and the bytes that they brought.  Out: for how many seconds more; then TransientError.
 
@@ -23,7 +23,7 @@ from harvester.errors import TransientError
 
 
 class MinRate(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked of a recording's server.
+    """What is asked of a server.
 
     The default is about 8 kbit/s, at which MP3 ends: what is slower takes longer to fetch than it took to say.
     """

@@ -23,10 +23,7 @@ from harvester.platform.guard import PrivateAddressError
 
 USER_AGENT = f"harvester/{harvester.__version__}"
 CONNECT_SECONDS = 30.0
-SILENCE_SECONDS = 60.0
-"""How long a server may say nothing, before its first byte or between two."""
-
-TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
+"""How long one address of a name may take to accept a connection."""
 
 
 @functools.cache

@@ -1,11 +1,11 @@
 """How long a recording's server is waited for: the reckoning on a clock that is only a number, then real servers that dawdle."""
 
-import asyncio
 import contextlib
 import itertools
 import math
 import re
 from collections.abc import AsyncIterator, Iterable
+from typing import Literal
 
 import msgspec
 import pytest
@@ -17,12 +17,15 @@ from harvester.demo.faults import Fault
 from harvester.demo.server import Platform, serve
 from harvester.errors import TransientError
 from harvester.model import Transfer
+from harvester.platform.api import Api
 from harvester.platform.bandwidth import Bandwidth
+from harvester.platform.budget import Budget, Gate
 from harvester.platform.patience import MinRate, Patience
 from harvester.platform.recordings import Recordings
 from harvester.platform.rows import read_call
 from tests.harvests import Harvests
-from tests.platform.opening import at_once, open_api
+from tests.platform.dawdling import dawdling
+from tests.platform.opening import EVERYTHING, at_once, open_api
 from tests.platform.visiting import Judge, Sink
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n"
@@ -31,10 +34,6 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 HALF = bytes(100_000)
 SLOWLY = 45_455
 """At so many bytes a second a HALF takes 1.2 seconds: a second's worth is free."""
-
-STEP_SECONDS = 0.02
-LONG_STEPS = 150
-"""So that a client without patience fails its test, and does not hang it."""
 
 RATES = st.builds(MinRate, bytes_per_second=st.integers(1, 5000), over_seconds=st.floats(1, 100))
 STEPS = st.lists(st.tuples(st.floats(0, 150), st.integers(1, 100_000)), max_size=40)
@@ -101,51 +100,6 @@ def test_without_a_rate_any_trickle_will_do() -> None:
     rate = MinRate(bytes_per_second=0, over_seconds=60.0)
     assert waited(rate, [(60.0, 1)] * 1000)[3]
     assert not waited(rate, [(60.0, 1), (61.0, 1)])[3]
-
-
-class Dawdler:
-    """A server that sends `pieces`, a step between two, then `rest` step by step for long; None: it is done then."""
-
-    def __init__(self, pieces: tuple[bytes, ...], rest: bytes | None) -> None:
-        self._pieces = pieces
-        self._rest = rest
-        self.link = ""
-        self._tasks = set[asyncio.Task[None]]()
-        self.connections = 0
-        self.left_alone = 0  # connections that the other side has closed before the end
-
-    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one connection, until all is sent or the other side goes."""
-        self._tasks.add(asyncio.current_task())  # type: ignore[arg-type]
-        self.connections += 1
-        await reader.readuntil(b"\r\n\r\n")
-        gone = asyncio.create_task(reader.read())
-        more = () if self._rest is None else itertools.repeat(self._rest, LONG_STEPS)
-        for piece in itertools.chain(self._pieces, more):
-            writer.write(piece)
-            if (await asyncio.wait([gone], timeout=STEP_SECONDS))[0]:
-                self.left_alone += 1
-                break
-        gone.cancel()
-        writer.close()
-
-    async def ended(self) -> None:
-        """Wait until every connection has come to its end."""
-        if self._tasks and (await asyncio.wait(self._tasks, timeout=10))[1]:
-            raise AssertionError("a connection was left open")
-
-
-@contextlib.asynccontextmanager
-async def dawdling(*pieces: bytes, rest: bytes | None) -> AsyncIterator[Dawdler]:
-    """Serve on a free port; when the block ends, wait until every connection has come to its end."""
-    dawdler = Dawdler(pieces, rest)
-    server = await asyncio.start_server(dawdler.connected, "127.0.0.1", 0)
-    dawdler.link = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/1.mp3"
-    try:
-        yield dawdler
-        await dawdler.ended()
-    finally:
-        server.close()
 
 
 class SlowDisk(Sink):
@@ -265,6 +219,52 @@ async def test_what_we_hold_back_is_not_the_servers_fault(bandwidth: int | None,
         sink = SlowDisk(disk)
         assert (await v.fetch(server.link, sink)).attempts == 1
         assert bytes(sink.data) == HALF + b"the end"
+
+
+@contextlib.asynccontextmanager
+async def hurried_api(link: str) -> AsyncIterator[Api]:
+    """An API behind a dawdling server, with three attempts and the patience of the recordings above."""
+    rate = MinRate(bytes_per_second=1_000_000, over_seconds=0.2)
+    async with Api(link, "k1", Gate(Budget(1_000_000)), at_once(), rate) as api:
+        yield api
+
+
+@pytest.mark.parametrize(
+    ("head", "rest", "said"),
+    [
+        (b"", b"", "did not answer within 0.2 s (patience_seconds)"),
+        (b"HTTP/1.1 200 OK\r\nX-Slow: ", b".", "did not answer within 0.2 s (patience_seconds)"),
+        (HEAD + b'{"data":[', b"", "sent 9 bytes in 0.2 s, which is less than min_rate (1,000,000 bytes a second)"),
+        (HEAD, b".", "which is less than min_rate (1,000,000 bytes a second)"),
+        (CHUNKED, b"1\r\n.\r\n", "which is less than min_rate (1,000,000 bytes a second)"),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 200000\r\n\r\n", b"", "sent nothing for 0.2 s (patience_seconds)"),
+    ],
+    ids=["accepts only", "endless header", "stands still", "trickle", "trickle of chunks", "refusal without its body"],
+)
+async def test_the_api_is_waited_for_no_longer_than_a_recording(head: bytes, rest: bytes, said: str) -> None:
+    """A page at a byte a second, or none at all: each attempt ends with the reason, and its connection is closed."""
+    async with dawdling(head, rest=rest) as server, hurried_api(server.link) as api:
+        with pytest.raises(TransientError, match=re.escape(said) + "$"):
+            await api.page(EVERYTHING, 1, 10)
+    assert (server.connections, server.left_alone) == (3, 3)
+
+
+async def test_a_page_that_comes_in_pieces_is_waited_for() -> None:
+    """A pause is forgiven to the API as well."""
+    pieces = b'{"data":[],', b"", b'"current_page":1,"last_page":1,"per_page":15,', b'"total":0}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % sum(map(len, pieces))
+    async with dawdling(head, *pieces, rest=None) as server, hurried_api(server.link) as api:
+        assert (await api.page(EVERYTHING, 1, 10)).total == 0
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("where", ["me", "list"])
+async def test_a_platform_that_never_answers_ends_the_run(harvests: Harvests, where: Literal["me", "list"]) -> None:
+    """`patience_seconds` holds for the API, for its first answer and for its listing: exit 5, with the reason."""
+    harvests.platform.faults.add(Fault(where=where, kind="hang"))
+    done = await harvests.cli("run", "--patience-seconds", "1", "--attempts", "1")
+    assert done.returncode == 5
+    assert b"did not answer within 1 s (patience_seconds)" in done.stderr
 
 
 async def test_a_run_goes_on_past_a_server_that_hangs(harvests: Harvests) -> None:
