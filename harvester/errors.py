@@ -36,11 +36,15 @@ class RecordingError(HarvestError):
 
 
 class LinkError(RecordingError):
-    """The recording's link was refused or is dead (`status` 401, 403, 404, 410, or an expired 400), or led to no recording."""
+    """The recording's link was refused or is dead (`status` 401, 403, 404, 410, or an expired 400), or led to no recording.
 
-    def __init__(self, message: str, status: int) -> None:
+    `said` is the beginning of what came instead of a recording. It may hold anything, so it is never part of the message.
+    """
+
+    def __init__(self, message: str, status: int, said: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.said = said
 
 
 class AuthError(HarvestError):

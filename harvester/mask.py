@@ -1,6 +1,6 @@
-"""Keep phone numbers out of the ledger and the account of a run.
+"""Keep phone numbers out of the ledger and the account of a run, and keys and signatures out of what is quoted.
 
-In:   a link or a sentence that may hold one.  Out: the same with `(number)` in its place.
+In:   a link, a sentence or a page that may hold one.  Out: the same with `(number)`, `(secret)` or `?(query)` in its place.
 
 Links of recordings are seen with the caller's number in the file name (docs/api.md). The ledger is what is handed to
 strangers, so it holds none: neither the call's own numbers, with or without plus, leading zeros and separators, nor
@@ -10,11 +10,19 @@ anything of the form of an international one.
 from __future__ import annotations
 
 import functools
+import html
 import re
+import urllib.parse
 from collections.abc import Iterable
 
 INTERNATIONAL = re.compile(r"(?:\+|%2[Bb])\d{7,15}", re.ASCII)
 """A plus, or its encoding, and 7 to 15 digits (ITU-T E.164)."""
+
+QUERY = re.compile(r"\?[^\s\"'<>=]*=[^\s\"'<>]*")
+"""A question mark, and a name with a value behind it: a question in a sentence has no such thing."""
+
+SHORTEST_SECRET = 8
+"""In characters. What is shorter is a number or a word, and would blot out parts of what is quoted."""
 
 FEWEST_DIGITS = 6
 """Shorter ones are internal extensions, and would blot out parts of ids."""
@@ -40,3 +48,24 @@ def _digits_of(numbers: tuple[str, ...]) -> list[str]:
     """Return the digits of each number that is long enough, longest first: a shorter one may be the beginning of a longer."""
     every = {re.sub(r"\D", "", number, flags=re.ASCII).lstrip("0") for number in numbers}
     return sorted((digits for digits in every if len(digits) >= FEWEST_DIGITS), key=len, reverse=True)
+
+
+def secretless(text: str, secrets: Iterable[str]) -> str:
+    """Return `text` without `secrets`, in the spellings that pages and JSON give them, and without the query of any URL."""
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        spellings = (
+            secret,
+            urllib.parse.quote(secret, safe=""),
+            html.escape(secret),
+            secret.replace("/", "\\/"),
+            repr(secret)[1:-1],  # an object among the words stands there as Python writes it
+        )
+        for spelling in spellings if secret else ():
+            text = text.replace(spelling, "(secret)")
+    return QUERY.sub("?(query)", text)
+
+
+def query_values(link: str) -> list[str]:
+    """Return the values in a link's query that are long enough to be secrets, as they stand there and as they are meant."""
+    pairs = [pair.partition("=")[2] for pair in link.partition("?")[2].partition("#")[0].split("&")]
+    return [value for raw in pairs for value in (raw, urllib.parse.unquote(raw)) if len(value) >= SHORTEST_SECRET]

@@ -200,6 +200,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None  # why it failed, is pending or gone; None otherwise
     known: bool = False  # the archive said so already; this run has learnt nothing new
     unproven: bool = False  # the recording was saved by this run, and nothing proves that it is whole
+    quote: str = ""  # how what came instead of the recording begins: for the screen, not for any file of the archive
 
 
 class Figures(msgspec.Struct, kw_only=True):

@@ -22,6 +22,9 @@ from harvester.model import Outcome, Reach, State, WindowResult
 SHOWN = 20
 """How many failed calls the screen names; the account in the file names all."""
 
+MOST_QUOTES = 1000
+"""Of how many failed calls the page that came instead is remembered: more than the screen shows, and little memory."""
+
 EXIT_INCOMPLETE = 3
 
 
@@ -70,6 +73,7 @@ class Account(msgspec.Struct, kw_only=True):
     traffic: Traffic = Traffic()
     written_bytes: int = 0
     failures: list[Failure] = msgspec.field(default_factory=list)
+    quotes: dict[str, str] = msgspec.field(default_factory=dict)  # by call: how what came instead of recordings begins
     gone: list[Failure] = msgspec.field(default_factory=list)  # found by this run to be gone
     unproven: list[str] = msgspec.field(default_factory=list)  # ids of calls whose recordings are kept without proof
     mended_runs: list[str] = msgspec.field(default_factory=list)
@@ -95,6 +99,8 @@ class Account(msgspec.Struct, kw_only=True):
             self.unproven.append(outcome.id)
         if outcome.recording is State.FAILED:
             self.failures.append(Failure(id=outcome.id, reason=outcome.reason or ""))
+            if outcome.quote and len(self.quotes) < MOST_QUOTES:
+                self.quotes[outcome.id] = outcome.quote
         elif outcome.recording is State.GONE and not outcome.known:
             self.gone.append(Failure(id=outcome.id, reason=outcome.reason or ""))
 
@@ -122,12 +128,16 @@ class Account(msgspec.Struct, kw_only=True):
             self.verdict, self.exit_code = "complete", EXIT_INCOMPLETE if self.alarms and self.strict else 0
 
     def as_json(self) -> bytes:
-        """Return the account as JSON in ASCII, so that nothing in it writes on a terminal, in the order of its fields."""
+        """Return the account as JSON in ASCII, so that nothing in it writes on a terminal, in the order of its fields.
+
+        Without the quotes: they may hold anything that a server says, and this is kept in the archive and handed on.
+        """
         every = {str(state): 0 for state in State}
         known = msgspec.to_builtins(self) | {
             "recordings": every | dict(self.recordings),
             "transcripts": every | dict(self.transcripts),
         }
+        del known["quotes"]
         return json.dumps(known, indent=2).replace("\x7f", "\\u007f").encode() + b"\n"
 
 
@@ -147,7 +157,9 @@ def trouble_of(account: Account) -> list[str]:
     lines = []
     place = "" if account.dry_run else f", all in {account.archive}/runs/{account.run}/run.json"
     for word, calls in (("failed", account.failures), ("gone", account.gone)):
-        lines += [f"{word}: call {call.id!a}: {call.reason}" for call in sorted(calls, key=_by_id)[:SHOWN]]
+        for call in sorted(calls, key=_by_id)[:SHOWN]:
+            quote = account.quotes.get(call.id)
+            lines.append(f"{word}: call {call.id!a}: {call.reason}" + (f"; it says: {quote}" if quote else ""))
         if len(calls) > SHOWN:
             lines.append(f"and {len(calls) - SHOWN:,} more{place}")
     if account.unproven:

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 DEAD = re.compile(r" answered (?:404|410)\b")
 """How the reason of a call reads whose link was dead; one that failed in another way has not been told so yet."""
 
+QUOTED_CHARACTERS = 200
+"""How much of a page that came instead of a recording is shown: its title, or a sentence of JSON."""
+
 Fetch = Callable[[Call, Part, Judge], Awaitable[Transfer]]
 """Raises RecordingError, or PlatformError when every attempt failed."""
 
@@ -41,7 +44,16 @@ def failure_of(error: RecordingError | PlatformError, call: Call, entry: Entry |
     dead = isinstance(error, LinkError) and error.status in (404, 410)
     same = entry is not None and entry.recording is State.FAILED and entry.digest == call.digest
     again = same and entry is not None and DEAD.search(entry.reason or "") is not None
-    return Failure(state=State.GONE if dead and again else State.FAILED, reason=str(error))
+    return Failure(state=State.GONE if dead and again else State.FAILED, reason=str(error), quote=quote_of(error, call))
+
+
+def quote_of(error: RecordingError | PlatformError, call: Call) -> str:
+    """Return how that begins which came instead of a recording, without phone numbers; empty where nothing did.
+
+    It may still hold a name or what was spoken, so it is for the screen and the local log alone.
+    """
+    said = error.said if isinstance(error, LinkError) else ""
+    return masked(said, call.phone_numbers)[:QUOTED_CHARACTERS]
 
 
 class Settler:
@@ -68,7 +80,9 @@ class Settler:
                 else:
                     part.discard()
                     failure = failure_of(error, call, entry)
-                log.info("call %a: %s%s", call.id, masked(str(error), call.phone_numbers), "; kept" if kept else "")
+                quote = quote_of(error, call)
+                told = "; kept" if kept else f"; it says: {quote}" if quote else ""
+                log.info("call %a: %s%s", call.id, masked(str(error), call.phone_numbers), told)
             except BaseException:
                 part.discard()
                 raise

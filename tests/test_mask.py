@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harvester.mask import masked
+from harvester.mask import masked, query_values, secretless
 
 OURS = "+49 30 1234567"
 
@@ -68,3 +68,29 @@ def test_any_text_and_any_numbers(text: str, numbers: list[str]) -> None:
         digits = re.sub("[^0-9]", "", number).lstrip("0")
         assert len(digits) < 6 or digits not in once
     assert masked(once, numbers) == once
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("Bearer 12|ab/c'd was refused", "Bearer (secret) was refused"),
+        ("token=12%7Cab%2Fc%27d", "token=(secret)"),
+        ("<b>12|ab/c&#x27;d</b>", "<b>(secret)</b>"),
+        ('{"token":"12|ab\\/c\'d"}', '{"token":"(secret)"}'),
+        ("GET /1.mp3?sig=a&amp;x=b HTTP/1.1", "GET /1.mp3?(query) HTTP/1.1"),
+        (
+            "<a href='https://r.example/?a=b#c'>Where to? There.</a>",
+            "<a href='https://r.example/?(query)'>Where to? There.</a>",
+        ),
+        ("", ""),
+    ],
+)
+def test_secrets_are_left_out_however_they_are_spelt(text: str, left: str) -> None:
+    """As they are, in URLs and in HTML; the query of every URL goes too, and a question in a sentence stays."""
+    assert secretless(text, ("12|ab/c'd", "")) == left
+
+
+def test_the_secrets_of_a_link_are_the_long_values_of_its_query() -> None:
+    """As they stand there and as they are meant; a page number is none."""
+    assert query_values("https://r.example/1?sig=abcdefg%2B1&n=7&flag#x=abcdefghi") == ["abcdefg%2B1", "abcdefg+1"]
+    assert query_values("https://r.example/1") == []

@@ -124,11 +124,11 @@ def test_a_dry_run_points_to_no_file() -> None:
 
 
 def test_the_json_holds_every_field_in_order() -> None:
-    """Machines find every state, those that did not occur with 0, and people the fields in one order."""
+    """Machines find every state, those that did not occur with 0, and people the fields in one order; quotes are for the screen."""
     found = account(State.SAVED, State.FAILED)
     found.traffic = Traffic(requests=12, throttled=1)
     known = json.loads(concluded(found).as_json())
-    assert list(known) == list(Account.__struct_fields__)
+    assert list(known) == [name for name in Account.__struct_fields__ if name != "quotes"]
     assert known["recordings"] == {**dict.fromkeys(map(str, State), 0), "saved": 1, "failed": 1}
     assert list(known["transcripts"]) == [str(state) for state in State]
     assert known["failures"] == [{"id": "1", "reason": "the link is dead"}]

@@ -150,6 +150,24 @@ async def test_a_bad_recording_is_a_failed_call(
     assert harvests.path(bad, "mp3").read_bytes() == platform.book.recording(bad)
 
 
+async def test_a_page_instead_of_a_recording_is_shown_escaped(platform: Platform, harvests: Harvests) -> None:
+    """Its first 200 characters stand on the screen and in the local log, and in no file of the archive."""
+    page = "<html>\x1b[31mmoved\u202e\nby Zebulon Quark " + "x" * 160 + "y" * 1000
+    platform.faults.add(Fault(where="recording", kind="html", body=page.encode()))
+    done = await harvests.cli("run")
+    assert done.returncode == 3
+    told = said(done.stderr)
+    shown = "it says: <html>\\x1b[31mmoved\\u202e\\nby Zebulon Quark xxx"
+    assert shown in told
+    assert "yyy" in told
+    assert "y" * 200 not in told
+    assert "\x1b" not in told
+    (log,) = harvests.state.rglob("*.log")
+    assert shown in log.read_text()
+    for path in harvests.archive.rglob("*"):
+        assert not path.is_file() or b"Zebulon" not in path.read_bytes(), path
+
+
 async def test_a_fault_that_passes_is_no_failure(platform: Platform, harvests: Harvests) -> None:
     """What a second attempt mends is tried again, and the run is complete."""
     platform.faults.add(Fault(where="recording", kind="cut", times=5))

@@ -63,7 +63,9 @@ class Judge:
         """
         container = sniff(self._part.head)
         if container is None:
-            raise LinkError(f"{transfer.link} is not a recording: {_told(self._part.head)}", transfer.status)
+            head = self._part.head
+            said = head.decode("utf-8", "backslashreplace")
+            raise LinkError(f"{transfer.link} is not a recording: {_told(head)}", transfer.status, said)
         self.container = container
         if digest := promised(transfer.headers, transfer.status):
             if await anyio.to_thread.run_sync(self._part.digest, digest.algorithm) != digest.value:
@@ -127,7 +129,7 @@ def weigh(measured: Measure, call_seconds: float | None, *, same_as_before: bool
 
 
 def _told(head: bytes) -> str:
-    """Say what lies there instead, without quoting it: an error page may name the caller, or repeat the signed link."""
+    """Say what lies there instead, for the ledger, which quotes nothing: a page may name the caller, or hold what was spoken."""
     text = head.lstrip()
     if not text:
         return "it is empty"

@@ -43,6 +43,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
     state: State
     reason: str
+    quote: str = ""  # what came instead of the recording; goes to the screen, never into the ledger
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +160,7 @@ class Stager:
             bytes=sum(each.file.bytes for each in staged if each.part),
             reason=reason,
             unproven=received is not None and received.judge.proof == UNPROVEN,
+            quote=failure.quote if failure else "",
         )
         held = recording in (State.SAVED, State.UNCHANGED)
         new_entry = Entry(

@@ -19,6 +19,7 @@ import msgspec
 from yarl import URL
 
 from harvester.errors import AuthError, ConfigError, NotGivenError, PlatformError, TransientError
+from harvester.mask import secretless
 from harvester.model import Page, Window
 from harvester.platform.budget import Gate
 from harvester.platform.patience import MinRate, Patience
@@ -102,6 +103,10 @@ class Api:
         """
         named = url.raw_user is not None or url.raw_password is not None
         return {"Authorization": f"Bearer {self._key}"} if self.is_own(url) and not named else {}
+
+    def keyless(self, text: str, *secrets: str) -> str:
+        """Return a text from outside without the key, other `secrets` and the queries of URLs."""
+        return secretless(text, (self._key, *secrets))
 
     async def account(self) -> str | None:
         """Return the e-mail address of the key's account, or None where the platform does not tell.
@@ -239,8 +244,7 @@ def _message_of(body: bytes, key: str) -> str:
             f"{field}: {' '.join(map(str, why)) if isinstance(why, list) else why}" for field, why in errors.items()
         ]
     text = "; ".join(part for part in said if part)
-    for spelling in (key, repr(key)[1:-1]):  # an object among the words stands there as Python writes it
-        text = text.replace(spelling, "(the key)")
+    text = secretless(text, (key,))
     return f": {ascii(text)[1:-1][:200]}" if text else ""
 
 

@@ -18,6 +18,7 @@ from typing import Protocol
 import aiohttp
 
 from harvester.errors import LinkError, NotGivenError, PlatformError, RecordingError, TransientError
+from harvester.mask import query_values
 from harvester.model import Call, Transfer
 from harvester.platform.api import Api
 from harvester.platform.bandwidth import Bandwidth
@@ -150,10 +151,13 @@ class Recordings:
             except LinkError as error:
                 fresh = await self._fresh_link(call) if len(tried) <= MOST_FRESH_LINKS else None
                 if fresh is None or fresh in tried:
+                    error.said = self._api.keyless(
+                        error.said, *(value for each in tried for value in query_values(each))
+                    )
                     if len(tried) == 1:
                         raise
                     helpless = "a fresh link" if len(tried) == 2 else f"{len(tried) - 1} fresh links"
-                    raise LinkError(f"{error}; {helpless} did not help", error.status) from error
+                    raise LinkError(f"{error}; {helpless} did not help", error.status, error.said) from error
                 link = fresh
 
     async def size_bytes(self, link: str) -> int | None:

@@ -68,14 +68,19 @@ class Run:
         self.stager = Stager(site.root, self.archive.parts, dt.UTC)
 
     async def draft(
-        self, call: Call, sound: bytes | None = SOUND, *, failure: str = "no such file", rules: Rules | None = None
+        self,
+        call: Call,
+        sound: bytes | None = SOUND,
+        *,
+        failure: str | RecordingError = "no such file",
+        rules: Rules | None = None,
     ) -> Draft:
         """Stage a call. Its recording is `sound`, or cannot be had because of `failure`."""
 
         async def fetch(call: Call, part: Part, judge: Judge) -> Transfer:
             await part.restart()
             if sound is None:
-                raise RecordingError(failure)
+                raise RecordingError(failure) if isinstance(failure, str) else failure
             await part.write(sound)
             told = transfer(call.link or "")
             await judge(call, told)

@@ -5,6 +5,7 @@ import pytest
 from harvester.archive.layout import RUNS
 from harvester.mask import masked
 from harvester.model import Call
+from harvester.report import Account, lines_of
 from tests.archive.sites import Site, call
 
 NAME, CALLER, OURS = "Zebulon Quark", "+1 (987) 654-3210", "+49301234567"
@@ -78,6 +79,25 @@ async def test_the_reason_of_a_failed_call_bears_no_number(site: Site) -> None:
             draft = await run.draft(telling_call(number, LINKS[0]), None, failure=text)
             assert "(number)" in (draft.outcome.reason or "")
             assert not any(secret in (draft.outcome.reason or "").encode() for secret in secrets())
+
+
+async def test_what_came_instead_of_a_recording_is_shown_and_not_kept(site: Site) -> None:
+    """An error page may name the caller and repeat what was spoken: the screen gets its beginning, the archive nothing of it."""
+    page = f"<html>{NAME} ({CALLER}, {OURS}) said: {SPEECH}</html>".encode()
+    with site.run() as run:
+        draft = await run.draft(telling_call(0, LINKS[0]), page)
+        outcome = draft.outcome
+        assert outcome.quote == f"<html>{NAME} ((number), (number)) said: {SPEECH}</html>"
+        assert outcome.reason is not None
+        assert outcome.reason.endswith("is not a recording: it begins with '<html', as pages do")
+        account = Account(run=run.id, archive="A", started_at="")
+        account.count(outcome)
+        assert f"it says: <html>{NAME}" in "\n".join(lines_of(account))
+        run.archive.commit([draft])
+        run.archive.close({"verdict": "incomplete"}, account.as_json())
+    for key, data in site.files(RUNS).items():
+        assert not any(secret in data for secret in secrets()), key
+    assert not any(secret in site.db.read_bytes() for secret in secrets())
 
 
 async def test_links_that_differ_in_their_signature_only_are_one(site: Site) -> None:

@@ -308,7 +308,7 @@ async def test_the_key_is_in_no_message_however_it_is_escaped(said: bytes) -> No
         answering(refused) as (port, _),
         Api(f"http://127.0.0.1:{port}/api", key, Gate(Budget()), at_once()) as api,
     ):
-        with pytest.raises(PlatformError, match=r"answered 400: .*\(the key\)") as caught:
+        with pytest.raises(PlatformError, match=r"answered 400: .*\(secret\)") as caught:
             await api.account()
     assert "a/b" not in str(caught.value)
 

@@ -102,6 +102,19 @@ async def test_what_is_no_recording_is_asked_for_anew() -> None:
         assert (w.platform.count("recording"), w.platform.count("call")) == (2, 1)
 
 
+async def test_what_came_instead_is_told_without_keys_and_signatures() -> None:
+    """A page that repeats the request shows neither the key, nor the link's signature, nor the query of any URL."""
+    async with world(options=Options(signed_links=True)) as w:
+        link = w.call().recording_url or ""
+        signature = link.rpartition("=")[2]
+        echo = f"<p>{w.platform.key}, {signature}, {link}, https://x.example/?a=b&amp;c=d"
+        with pytest.raises(LinkError) as caught:
+            await w.fetch(link, judge=Judge(*[LinkError("a page", 200, echo)] * 3))
+    bare = link.partition("?")[0]
+    assert caught.value.said == f"<p>(secret), (secret), {bare}?(query) https://x.example/?(query)"
+    assert "2 fresh links did not help" in str(caught.value)
+
+
 async def test_what_the_judge_finds_cut_is_fetched_again_from_the_start() -> None:
     """Each attempt begins with an empty sink."""
     async with world(options=Options(recordings_body="close")) as w:
