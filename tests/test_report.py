@@ -124,7 +124,7 @@ def test_a_dry_run_points_to_no_file() -> None:
 
 
 def test_the_json_holds_every_field_in_order() -> None:
-    """Machines find every state, those that did not occur with 0, and people the fields in one order; quotes are for the screen."""
+    """Machines find every state, those that did not occur with 0, and people the fields in one order, but for the quotes."""
     found = account(State.SAVED, State.FAILED)
     found.traffic = Traffic(requests=12, throttled=1)
     known = json.loads(concluded(found).as_json())

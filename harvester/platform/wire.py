@@ -25,6 +25,17 @@ USER_AGENT = f"harvester/{harvester.__version__}"
 CONNECT_SECONDS = 30.0
 """How long one address of a name may take to accept a connection."""
 
+RENEW = "check the clock of this machine; if it is right, whoever runs the server must renew its certificate"
+OTHER_NAME = (
+    "check the spelling of the address; what answers there is not that server, or its certificate was made for another"
+)
+
+ADVICE = {9: RENEW, 10: RENEW, 62: OTHER_NAME, 64: OTHER_NAME}
+"""What to do about a certificate, by OpenSSL's X509_V_ERR_ number: not valid yet, expired, for another host, for another IP."""
+
+UNKNOWN_AUTHORITY = "if your network has its own certificate authority, name its file in SSL_CERT_FILE"
+"""What to do about every other: nobody whom this machine trusts has signed it. There is no way around the check."""
+
 
 @functools.cache
 def tls_context() -> ssl.SSLContext:
@@ -60,10 +71,7 @@ def translated(where: str) -> Iterator[None]:
             raise PlatformError(
                 f"{where}: what answers there does not speak TLS; check the port, or https against http"
             ) from error
-        raise PlatformError(
-            f"{where}: no trusted TLS connection ({cause}); if your network has its own certificate authority, "
-            "name its file in SSL_CERT_FILE"
-        ) from error
+        raise PlatformError(f"{where}: no trusted TLS connection {_distrust(cause)}") from error
     except aiohttp.ClientConnectorDNSError as error:
         raise TransientError(
             f"{where}: the name {error.host} cannot be found; check the spelling and the network"
@@ -86,6 +94,14 @@ def translated(where: str) -> Iterator[None]:
         raise TransientError(f"{where}: the answer is not HTTP") from error
     except (aiohttp.ClientError, ConnectionError) as error:
         raise TransientError(f"{where}: the connection broke ({str(error) or type(error).__name__})") from error
+
+
+def _distrust(cause: Exception) -> str:
+    """Say in brackets why a server is not trusted, and then what to do."""
+    if not isinstance(cause, ssl.SSLCertVerificationError):
+        return f"({cause}); the server and this machine find no version of TLS that both speak, or something is between them"
+    why = str(cause.verify_message).rstrip(".")
+    return f"({why}); {ADVICE.get(cause.verify_code, UNKNOWN_AUTHORITY)}"
 
 
 def asked_wait_seconds(headers: Mapping[str, str], body: bytes, now: dt.datetime) -> float | None:

@@ -2,14 +2,8 @@
 
 import datetime as dt
 import email.utils
-import shutil
-import ssl
-import subprocess
-import sys
-from pathlib import Path
 
 import aiohttp
-import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -181,58 +175,6 @@ def test_an_error_without_a_text_is_named() -> None:
     """Some of aiohttp's errors say nothing; then their kind is told."""
     with pytest.raises(TransientError, match=r"W: the connection broke \(ConnectionResetError\)"), translated("W"):
         raise ConnectionResetError
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with a key and a certificate for 127.0.0.1 that is signed by itself."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl command to make a certificate with")
-    file = tmp_path_factory.mktemp("tls") / "server.pem"
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(file)]
-    subprocess.run(
-        [openssl, "req", "-x509", "-days", "2", "-out", str(file), *new_key, *subject], check=True, capture_output=True
-    )
-    return file
-
-
-def server_tls(certificate: Path) -> ssl.SSLContext:
-    """The server's side."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
-
-
-async def test_an_untrusted_certificate_is_one_clear_sentence(certificate: Path) -> None:
-    """It is tried once, and the message names the way out."""
-    async with answering(http(), server_tls(certificate)) as (port, heads):
-        with pytest.raises(PlatformError) as caught:
-            await get(f"https://127.0.0.1:{port}/?{SECRET}")
-    text = str(caught.value)
-    assert text.startswith(f"https://127.0.0.1:{port}/: no trusted TLS connection (")
-    assert text.endswith("if your network has its own certificate authority, name its file in SSL_CERT_FILE")
-    assert not isinstance(caught.value, TransientError)
-    assert SECRET not in text
-    assert "\n" not in text
-    assert heads == []
-
-
-async def test_a_server_without_tls_is_told_apart() -> None:
-    """https to a port that speaks http: the sentence says so, and does not talk of certificate authorities."""
-    async with answering(b"HTTP/1.1 400 Bad Request\r\n\r\n") as (port, _):
-        with pytest.raises(PlatformError, match="/: what answers there does not speak TLS"):
-            await get(f"https://127.0.0.1:{port}/")
-
-
-async def test_ssl_cert_file_is_trusted(certificate: Path) -> None:
-    """A network's own certificate authority works once SSL_CERT_FILE names its file."""
-    program = "import asyncio, sys; from tests.platform.test_wire import get; print(asyncio.run(get(sys.argv[1])))"
-    async with answering(http(b"trusted"), server_tls(certificate)) as (port, _):
-        command = [sys.executable, "-c", program, f"https://127.0.0.1:{port}/"]
-        ended = await anyio.run_process(command, env={"SSL_CERT_FILE": str(certificate)}, check=False)
-    assert ended.stdout.strip() == b"b'trusted'", ended.stderr.decode()
 
 
 def test_a_url_object_is_shown_like_its_text() -> None:
