@@ -66,7 +66,8 @@ class NotGivenError(PlatformError):
 class TransientError(PlatformError):
     """A failure that another attempt may mend.
 
-    `retry_after_seconds` is what the server asked us to wait, or None when it asked for nothing.
+    `retry_after_seconds` is what the server asked us to wait, or None when it asked for nothing; `throttled`: it is no failure,
+    but a "later".
     """
 
     def __init__(self, message: str, *, retry_after_seconds: float | None = None, throttled: bool = False) -> None:

@@ -27,6 +27,7 @@ from harvester.archive.mark import Mark, check_owner, hold, write_mark
 from harvester.archive.stage import Stager, gone_draft
 from harvester.archive.store import Archive, new_run_id
 from harvester.course import Course
+from harvester.descriptors import afforded
 from harvester.errors import HarvestError, StorageError
 from harvester.model import KNOWN_STATUSES, Call, Entry, Outcome, Query, Window
 from harvester.needs import Rules, decide, sift
@@ -120,6 +121,7 @@ class _Run:
         self._started = time.monotonic()
         self._began_at = dt.datetime.now(dt.UTC)
         started_at = now_text()
+        self._workers, fewer = afforded(self._settings.workers, self._settings.pages_in_flight)
         self._account = Account(
             run=new_run_id(local.archive, dt.datetime.now(dt.UTC)),
             archive=disk.path_text(local.archive),
@@ -127,7 +129,7 @@ class _Run:
             dry_run=self._settings.dry_run,
             strict=self._settings.strict,
             filtered=self._settings.query() != Query(),
-            warnings=warnings_of(self._settings),
+            warnings=[*warnings_of(self._settings), *fewer],
         )
         self._signals = Signals()
         self._stop: Callable[[], None] = lambda: None
@@ -189,7 +191,7 @@ class _Run:
                 Recordings(
                     self._api,
                     _policy(settings),
-                    workers=settings.workers,
+                    workers=self._workers,
                     bandwidth=Bandwidth(settings.bandwidth),
                     min_rate=_min_rate(settings),
                     max_file_bytes=settings.max_file_size,
@@ -210,7 +212,7 @@ class _Run:
                 settle=settler.settle,
                 commit=archive.commit_from_loop,
                 on_outcome=self._count,
-                workers=settings.workers,
+                workers=self._workers,
             )
             await self._pump(pipeline, course)
         if pipeline.failure or self._signals.received is not None:

@@ -33,6 +33,7 @@ ADVICE = {
     errno.EPERM: "the operation is not permitted; give the user that runs harvester the right to write there",
     errno.EIO: "the device reports an error; check the disk before the next run",
     errno.ESTALE: "the share was taken away; mount it again and run again",
+    errno.EMFILE: "this process has too many open files; raise its limit (ulimit -n) or lower --workers, and run again",
     errno.EFBIG: "the file is too large for this file system, or for the limit of this process (ulimit -f)",
 }
 UNLOCKABLE = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL, errno.ENOSYS})

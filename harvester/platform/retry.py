@@ -7,7 +7,8 @@ is first_wait x 2^(n-1), capped, of which a random part, up to a half, is taken 
 not come back together; or what the server asked for, where that is longer.
 
 A 429 is no failure but a "later": it says that the request would have succeeded, and another process of the account may bring
-it about again and again. So 429s are counted apart from failures, and have more attempts.
+it about again and again. So 429s are counted apart from failures, and have more attempts. So are connections that this process
+cannot open because it has as many open files as it may.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import errno
 import functools
 import os
 import ssl
@@ -24,6 +25,10 @@ from harvester.platform.guard import PrivateAddressError
 USER_AGENT = f"harvester/{harvester.__version__}"
 CONNECT_SECONDS = 30.0
 """How long one address of a name may take to accept a connection."""
+
+NO_MORE_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+FILES_WAIT_SECONDS = 1.0
+"""How long to wait at least before another try to open a connection where the limit on open files is reached."""
 
 RENEW = "check the clock of this machine; if it is right, whoever runs the server must renew its certificate"
 OTHER_NAME = (
@@ -72,11 +77,17 @@ def translated(where: str) -> Iterator[None]:
                 f"{where}: what answers there does not speak TLS; check the port, or https against http"
             ) from error
         raise PlatformError(f"{where}: no trusted TLS connection {_distrust(cause)}") from error
-    except aiohttp.ClientConnectorDNSError as error:
-        raise TransientError(
-            f"{where}: the name {error.host} cannot be found; check the spelling and the network"
-        ) from error
     except aiohttp.ClientConnectorError as error:
+        if error.os_error.errno in NO_MORE_FILES:  # it passes, as a 429 does: nothing is wrong with what was asked for
+            raise TransientError(
+                f"{where}: no further connection can be opened: too many open files (ulimit -n)",
+                retry_after_seconds=FILES_WAIT_SECONDS,
+                throttled=True,
+            ) from error
+        if isinstance(error, aiohttp.ClientConnectorDNSError):
+            raise TransientError(
+                f"{where}: the name {error.host} cannot be found; check the spelling and the network"
+            ) from error
         if isinstance(error.os_error, PrivateAddressError):
             raise RecordingError(
                 f"{where} leads to the private address {error.os_error.address}, which is refused; "
