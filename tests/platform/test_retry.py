@@ -1,11 +1,23 @@
 """The one retry: how long it waits, and when it gives up."""
 
+import datetime as dt
+import email.utils
+
+import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harvester.demo.calls import CallBook
+from harvester.demo.faults import Fault
+from harvester.demo.server import serve
 from harvester.errors import AuthError, HarvestError, LinkError, PlatformError, TransientError
+from harvester.platform.bandwidth import Bandwidth
+from harvester.platform.recordings import Recordings
 from harvester.platform.retry import LONGEST_ASKED_WAIT_SECONDS, RetryPolicy, retry
+from harvester.platform.rows import read_call
+from tests.platform.opening import EVERYTHING, at_once, open_api
+from tests.platform.visiting import Judge, Sink
 
 AT_ONCE = RetryPolicy(attempts=5, throttled_attempts=20, first_wait_seconds=0)
 BROKEN = TransientError("broken")
@@ -95,3 +107,60 @@ async def test_every_other_error_is_raised_at_once(error: HarvestError) -> None:
     with pytest.raises(type(error)):
         await retry(AT_ONCE, attempt, "it")
     assert attempt.numbers == [1]
+
+
+YEAR = dt.timedelta(days=365)
+NOW = dt.datetime.now(dt.UTC)
+
+
+def date(at: dt.datetime) -> str:
+    """An instant as HTTP headers write it."""
+    return email.utils.format_datetime(at, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "longest"),
+    [
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": f"{YEAR.total_seconds():.0f}"}, LONGEST_ASKED_WAIT_SECONDS),
+        ({"Retry-After": "9" * 30}, LONGEST_ASKED_WAIT_SECONDS),
+        ({"Retry-After": date(NOW + YEAR)}, LONGEST_ASKED_WAIT_SECONDS),
+        ({"Retry-After": date(NOW - YEAR)}, 0),
+        ({"Retry-After": date(NOW + YEAR + dt.timedelta(seconds=30)), "Date": date(NOW + YEAR)}, 30),
+        ({"Retry-After": date(NOW), "Date": date(NOW - dt.timedelta(seconds=30))}, 30),
+        ({"Retry-After": date(NOW + YEAR), "Date": "Thursday"}, LONGEST_ASKED_WAIT_SECONDS),
+        ({"X-RateLimit-Reset": f"{(NOW + YEAR).timestamp():.0f}"}, LONGEST_ASKED_WAIT_SECONDS),
+    ],
+    ids=[
+        "seconds",
+        "a year",
+        "ages",
+        "date in a year",
+        "date that has passed",
+        "fast clock",
+        "slow clock",
+        "no clock",
+        "reset",
+    ],
+)
+@pytest.mark.parametrize("code", [429, 503])
+async def test_what_a_real_server_asks_is_what_is_waited(code: int, headers: dict[str, str], longest: float) -> None:
+    """Reckoned with the server's own `Date` and cut at a quarter of an hour, for pages and for recordings, 429 and 503."""
+    busy = {where: Fault(where=where, kind="status", code=code, headers=headers) for where in ("list", "recording")}
+    async with serve(CallBook(count=30), faults=busy.values()) as platform, open_api(platform, attempts=1) as api:
+        recordings = Recordings(api, at_once(1), workers=1, bandwidth=Bandwidth(None), allow_private_hosts=True)
+        call_id = next(i for i in platform.book.ids() if platform.book.row(i)["recording_url"])
+        caught = list[TransientError]()
+        for ask in (
+            api.page(EVERYTHING, 1, 10),
+            recordings.fetch(read_call(platform.row(call_id)), Sink(), Judge()),
+        ):
+            async with recordings:
+                with pytest.raises(TransientError, match=f"answered {code}") as error:
+                    await ask
+                caught.append(error.value)
+        now = anyio.current_time()
+        held = api.gate.budget.wait_seconds(now)
+    waits = [RetryPolicy(first_wait_seconds=0).wait_seconds(1, error, 0.0) for error in caught]
+    assert waits == [longest, longest]
+    assert held == (pytest.approx(longest, abs=5) if code == 429 else 0)
