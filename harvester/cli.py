@@ -22,7 +22,7 @@ from harvester.errors import LedgerError
 from harvester.flags import meant_from, resolved_from, unknown_variables, with_settings
 from harvester.loop import run_async
 from harvester.showing import Shown, show_each
-from harvester.streams import escaped_lines, fill_closed_streams, say
+from harvester.streams import fill_closed_streams, say
 
 if TYPE_CHECKING:
     from harvester.accounts import Meant
@@ -149,7 +149,7 @@ def verify(**typed: Any) -> None:
         with screen.reading(shown=settings.progress and not settings.quiet) as tell:
             result = verify_archive(local_state(settings).archive, tell)
         return Shown(
-            text="" if settings.quiet and not result.findings else escaped_lines(screen.verification_text(result)),
+            text="" if settings.quiet and not result.findings else screen.verification_text(result),
             json=screen.verification_json(result),
             exit_code=EXIT_DAMAGED if result.findings else 0,
         )

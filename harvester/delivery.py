@@ -17,7 +17,7 @@ from harvester.errors import ConfigError, StorageError
 from harvester.report import Account
 from harvester.settings import Settings
 from harvester.showing import joined_json
-from harvester.streams import give
+from harvester.streams import give_json
 
 
 def check_report(meant: Meant) -> None:
@@ -48,7 +48,7 @@ def deliver(settings: Settings, document: bytes) -> None:
     if settings.report_json:
         write_report(settings.report_json, document)
     if settings.json:
-        give(document.decode())
+        give_json(document)
 
 
 def document_of(accounts: Sequence[tuple[str, Account]]) -> bytes:

@@ -35,7 +35,7 @@ def end_by(command: Callable[[], object]) -> None:
         say("harvester: interrupted")
         sys.exit(EXIT_INTERRUPTED)
     except HarvestError as error:
-        say(f"harvester: {error}")
+        say(logs.escaped(f"harvester: {error}"))  # a line break in it must not forge a line
         logs.note_in_file(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:

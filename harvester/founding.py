@@ -13,6 +13,7 @@ from harvester.archive.mark import check_owner, write_mark
 from harvester.errors import ConfigError
 from harvester.example import settings_file
 from harvester.key import VARIABLE, has_key, key_of
+from harvester.logs import escaped
 from harvester.place import local_state
 from harvester.run import check_platform, open_api
 from harvester.settings import Resolved, table
@@ -61,7 +62,7 @@ async def found(resolved: Resolved, target: Path) -> str:
         local.remember(mark or write_mark(local.archive, settings.base_url, owner), owner)
         disk.write_durable(target, text.encode())
     about_key = (
-        f"The platform accepts the key{f' of {owner}' if owner else ''}."
+        f"The platform accepts the key{f' of {escaped(owner)}' if owner else ''}."
         if given
         else f"No key was given, so none was checked: set {VARIABLE}, or key_file in {target}."
     )

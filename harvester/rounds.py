@@ -90,7 +90,7 @@ def _run_round(meant: Meant, harvest: Harvest) -> int:
     try:
         deliver(settings, document_of([(resolved.account or "", account) for resolved, account in done]))
     except ConfigError as error:
-        tell(f"harvester: {error}")
+        tell(logs.escaped(f"harvester: {error}"))
         return worst((code, error.exit_code))
     return code
 
@@ -105,7 +105,7 @@ def _attempt(resolved: Resolved, harvest: Harvest) -> Account:
             account = _harvested(resolved, harvest)
         text = _text_of(account, settings)
     except HarvestError as error:
-        tell(f"harvester: {name}: {error}")
+        tell(logs.escaped(f"harvester: {name}: {error}"))
         logs.note_in_file(str(error))
         return Account.of_nothing(_archive_of(resolved), error)
     except KeyboardInterrupt:

@@ -54,7 +54,7 @@ def verification_text(result: Verification) -> str:
         )
     else:
         lines.append(f"intact: {checked}: {VERIFIED_LINE}")
-    return "\n".join(lines)
+    return "\n".join(map(escaped, lines))  # the name of a file must not forge a line
 
 
 def verification_json(result: Verification) -> bytes:
@@ -87,7 +87,7 @@ def settings_text(resolved: Resolved) -> str:
     width = max(map(len, table()))
     rows = [(name, resolved.text_of(name), resolved.sources[name]) for name in table()]
     wide = min(48, max(len(value) for _, value, _ in rows))
-    return "\n".join(f"{name:{width}}  {value:{wide}}  {source}" for name, value, source in rows)
+    return "\n".join(escaped(f"{name:{width}}  {value:{wide}}  {source}") for name, value, source in rows)
 
 
 def settings_json(resolved: Resolved) -> bytes:

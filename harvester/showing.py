@@ -14,7 +14,7 @@ from harvester.accounts import Meant, worst
 from harvester.errors import HarvestError
 from harvester.logs import escaped
 from harvester.settings import Resolved
-from harvester.streams import give, say
+from harvester.streams import give, give_json, say
 
 NEXT = "\n"
 """An empty line stands between two accounts."""
@@ -38,7 +38,7 @@ def show_each(meant: Meant, look: Callable[[Resolved], Shown]) -> int:
     if not meant.several:
         shown = look(meant.first)
         if as_json or shown.text:
-            give(shown.json.decode() if as_json else shown.text)
+            give_json(shown.json) if as_json else give(shown.text)
         return shown.exit_code
     found: list[tuple[str, int, bytes]] = []
     printed = False
@@ -47,14 +47,14 @@ def show_each(meant: Meant, look: Callable[[Resolved], Shown]) -> int:
         try:
             shown = look(resolved)
         except HarvestError as error:
-            say(f"harvester: {name}: {error}")
+            say(escaped(f"harvester: {name}: {error}"))
             shown = Shown(text="", json=_ascii_json({"error": str(error)}), exit_code=error.exit_code)
         if shown.text and not as_json:
             give(f"{NEXT if printed else ''}{heading(resolved)}\n{shown.text}")
             printed = True
         found.append((name, shown.exit_code, shown.json))
     if as_json:
-        give(joined_json(found).decode())
+        give_json(joined_json(found))
     return worst(code for _, code, _ in found)
 
 

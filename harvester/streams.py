@@ -5,13 +5,18 @@ In:   text.  Out: the same text, escaped, on a stream that is there.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
 from contextlib import suppress
 
 import click
 
 from harvester.logs import escaped
+
+_NOT_ASCII = re.compile(r"[^\x00-\x7e]")
+"""In JSON such characters stand in strings alone, where an escape means the same."""
 
 
 def say(text: str) -> None:
@@ -32,6 +37,11 @@ def tell(text: str) -> None:
 def give(data: str) -> None:
     """Print a result on stdout, as it is."""
     click.echo(data, nl=not data.endswith("\n"))
+
+
+def give_json(document: bytes) -> None:
+    """Print JSON on stdout, in ASCII: what stands in a string writes nothing on the terminal."""
+    give(_NOT_ASCII.sub(lambda character: json.dumps(character[0])[1:-1], document.decode()))
 
 
 def escaped_lines(text: str) -> str:
