@@ -185,13 +185,23 @@ async def test_an_unreadable_page_is_never_skipped_silently(platform: Platform, 
     assert "could not be read" in account.windows_unproven[0]
 
 
-async def test_a_key_that_is_withdrawn_stops_the_run(platform: Platform, harvests: Harvests) -> None:
-    """A 401 in the middle of a run ends it with exit 4, its ledger closed; what is saved stays."""
-    platform.faults.add(Fault(where="list", kind="status", code=401, match=3))
+@pytest.mark.parametrize("code", [401, 403])
+async def test_a_key_that_is_withdrawn_stops_the_run(platform: Platform, harvests: Harvests, code: int) -> None:
+    """A 401 or 403 in the middle of a run ends it with exit 4, its ledger closed; what is saved stays, and the next run goes on."""
+    platform.faults.add(Fault(where="list", kind="status", code=code, match=3))
     account = await harvests.run(per_page=10, pages_in_flight=1)
     assert account.exit_code == 4
+    assert "refuses the API key" in (account.error or "")
+    assert platform.count("list") == 3
     assert list(harvests.lines())[-1]["event"] == "run-closed"
     assert not harvests.verify().findings
+    platform.faults.clear()
+    kept, fetched = harvests.files(), platform.count("recording")
+    again = await harvests.run()
+    assert again.exit_code == 0
+    assert again.recordings[State.UNCHANGED] == account.recordings[State.SAVED]
+    assert again.recordings[State.SAVED] == platform.count("recording") - fetched
+    assert kept.items() <= harvests.files().items()
 
 
 @pytest.mark.parametrize(
