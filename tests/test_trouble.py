@@ -187,7 +187,7 @@ async def test_an_unreadable_page_is_never_skipped_silently(platform: Platform, 
 
 @pytest.mark.parametrize("code", [401, 403])
 async def test_a_key_that_is_withdrawn_stops_the_run(platform: Platform, harvests: Harvests, code: int) -> None:
-    """A 401 or 403 in the middle of a run ends it with exit 4, its ledger closed; what is saved stays, and the next run goes on."""
+    """A 401 or 403 in the middle of a run ends it: exit 4, the ledger closed; what is saved stays, and the next run goes on."""
     platform.faults.add(Fault(where="list", kind="status", code=code, match=3))
     account = await harvests.run(per_page=10, pages_in_flight=1)
     assert account.exit_code == 4

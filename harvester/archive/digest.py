@@ -69,13 +69,13 @@ def promised(headers: Mapping[str, str], status: int = 200) -> Digest | None:
     `headers` bear names in lower case, and several lines of one name joined by commas. A digest that is returned and does not
     match means that the bytes are not those that the server meant to send.
     """
-    found = list(_all(headers, status))
+    found = [] if _was_packed(headers) else list(_all(headers, status))
     return min(found, key=lambda digest: list(ALGORITHMS).index(digest.algorithm), default=None)
 
 
 def etag_md5(headers: Mapping[str, str]) -> bytes | None:
     """Return the MD5 that the ETag may be, or None. That it does not match means nothing."""
-    found = MD5_ETAG.fullmatch(headers.get("etag", "").strip())
+    found = None if _was_packed(headers) else MD5_ETAG.fullmatch(headers.get("etag", "").strip())
     return bytes.fromhex(found[1]) if found else None
 
 
@@ -106,6 +106,11 @@ def _members(header: str, text: str) -> Iterator[tuple[str, str]]:
                 yield algorithm, sequence[1]
         else:
             yield algorithm, member[2]
+
+
+def _was_packed(headers: Mapping[str, str]) -> bool:
+    """Whether the body came packed: whatever was promised, was promised of the packed bytes, and those are not kept."""
+    return headers.get("content-encoding", "").strip().lower() not in ("", "identity")
 
 
 def _unpacked(headers: Mapping[str, str]) -> bool:

@@ -25,9 +25,10 @@ from harvester.platform.bandwidth import Bandwidth
 from harvester.platform.guard import check_link, guarded_socket
 from harvester.platform.links import next_hop, read_link
 from harvester.platform.patience import MinRate, Patience
-from harvester.platform.resume import RESUME_ABOVE_BYTES, Answer, Body, Download
+from harvester.platform.resume import KEPT_HEADERS, RESUME_ABOVE_BYTES, Answer, Body, Download
 from harvester.platform.retry import RetryPolicy, retry
 from harvester.platform.rows import read_call
+from harvester.platform.unpack import Unpacker, unpacker_of
 from harvester.platform.wire import CONNECT_SECONDS, USER_AGENT, asked_wait_seconds, bare, tls_context, translated
 
 log = logging.getLogger(__name__)
@@ -46,23 +47,6 @@ MOST_FRESH_LINKS = 2
 
 SHOWN_OF_REFUSAL_BYTES = 4096
 """How much of a refusal's body is read: it holds a sentence or two."""
-
-KEPT_HEADERS = (
-    "content-type",
-    "content-length",
-    "etag",
-    "last-modified",
-    "date",
-    "content-md5",
-    "repr-digest",
-    "content-digest",
-    "digest",
-    "x-amz-checksum-sha256",
-    "x-amz-checksum-sha1",
-    "x-goog-hash",
-    "x-goog-stored-content-encoding",
-)
-"""What a recording's server said that may matter as evidence. Everything else is left out: it may hold anything."""
 
 HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
 
@@ -248,7 +232,8 @@ class Recordings:
             return
         if status != 200:
             raise RecordingError(f"{where} answered {status}")
-        if (encoding := response.headers.get("Content-Encoding", "identity").lower()) != "identity":
+        encoding = response.headers.get("Content-Encoding", "")
+        if unpacker_of(encoding, where) is None:
             raise RecordingError(f"{where} sent the recording encoded ({encoding!a}), which was not asked for")
         self._check_size(response.content_length or 0)
 
@@ -258,10 +243,13 @@ class Recordings:
 
     async def _receive(self, response: aiohttp.ClientResponse, sink: Sink) -> None:
         patience, where = Patience(self._min_rate), bare(response.url)
+        unpacker = unpacker_of(response.headers.get("Content-Encoding", ""), where) or Unpacker()
         while chunk := await patience.next(response.content.readany, where):
-            await sink.write(chunk)
-            self._check_size(sink.size_bytes)
+            for piece in unpacker.feed(chunk):
+                await sink.write(piece)
+                self._check_size(sink.size_bytes)
             await self._bandwidth.spend(len(chunk))
+        unpacker.end()
 
 
 async def _says_expired(response: aiohttp.ClientResponse) -> bool:
@@ -291,6 +279,6 @@ def _answer_of(response: aiohttp.ClientResponse, hosts: tuple[str, ...], asked_a
         framing=_framing(response),
         length_bytes=response.content_length,
         content_range=", ".join(said.getall("Content-Range", [])) or None,
-        encoding=said.get("Content-Encoding", "identity").lower(),
+        encoding=said.get("Content-Encoding", "").strip().lower() or "identity",
         asked_at=asked_at,
     )

@@ -25,6 +25,24 @@ from harvester.model import Transfer
 RESUME_ABOVE_BYTES = 64 * 1024 * 1024
 """Less than this is fetched again whole: it costs seconds, and every fetched whole is one thing less to trust a server with."""
 
+KEPT_HEADERS = (
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "etag",
+    "last-modified",
+    "date",
+    "content-md5",
+    "repr-digest",
+    "content-digest",
+    "digest",
+    "x-amz-checksum-sha256",
+    "x-amz-checksum-sha1",
+    "x-goog-hash",
+    "x-goog-stored-content-encoding",
+)
+"""What a recording's server said that may matter as evidence. Everything else is left out: it may hold anything."""
+
 CONTENT_RANGE = re.compile(r"bytes +(\d{1,15})-(\d{1,15})/(\d{1,15})", re.ASCII | re.IGNORECASE)
 """RFC 9110, 14.4, without the form that leaves the whole length open (`/*`), and none that a 416 has."""
 
@@ -110,6 +128,8 @@ class Download:
         """
         first = self._first
         if first is None or first.framing != "content-length" or not (etag := first.headers.get("etag")):
+            return {}
+        if first.encoding != "identity":  # what came is counted unpacked
             return {}
         if not STRONG_ETAG.fullmatch(etag) or not self._above_bytes <= received_bytes < (first.length_bytes or 0):
             return {}

@@ -98,6 +98,7 @@ def test_other_forms_of_a_content_range_are_none(text: str | None) -> None:
         (answer(framing="chunked-end", length_bytes=None), 4000, False),
         (answer(framing="close", length_bytes=None), 4000, False),
         (answer(headers={}), 4000, False),
+        (answer(encoding="gzip"), 4000, False),
         *((answer(headers={"etag": tag}), 4000, False) for tag in ('W/"a"', "a", '""', '"a", "b"', '"a b"', '"\xfc"')),
     ],
 )

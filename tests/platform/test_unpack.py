@@ -1,6 +1,8 @@
 """Packed answers: what was packed comes out whole, or an error does, and memory stays bounded."""
 
+import base64
 import gzip
+import hashlib
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -11,13 +13,15 @@ from hypothesis import strategies as st
 
 from harvester.demo.calls import CallBook
 from harvester.demo.faults import Fault
-from harvester.demo.server import serve
-from harvester.errors import AuthError, HarvestError, PlatformError, TransientError
+from harvester.demo.server import Platform, serve
+from harvester.errors import AuthError, HarvestError, PlatformError, RecordingError, TransientError
 from harvester.platform.api import LARGEST_ANSWER_BYTES, Api
 from harvester.platform.budget import Budget, Gate
-from harvester.platform.unpack import SLICE_BYTES, unpacked
+from harvester.platform.unpack import PIECE_BYTES, unpacked
+from tests.harvests import Harvests
 from tests.platform.opening import EVERYTHING, at_once, open_api
 from tests.platform.strange import answering, http
+from tests.platform.visiting import World, world
 
 PAGE = b'{"data":[{"id":1},{"id":2}],"current_page":1,"last_page":1,"per_page":15,"total":2}'
 MIB = 1024 * 1024
@@ -45,7 +49,7 @@ def bomb(unpacked_mib: int) -> bytes:
 
 
 @given(st.binary(max_size=300), st.integers(0, 9))
-@example(bytes(3 * SLICE_BYTES), 0)
+@example(bytes(3 * PIECE_BYTES), 0)
 @settings(deadline=None)
 def test_what_was_packed_comes_out(body: bytes, level: int) -> None:
     """Byte for byte, however well it was packed; an answer that is not packed stays as it is."""
@@ -83,7 +87,7 @@ def test_a_changed_bit_is_noticed() -> None:
         unpacked(bytes(whole), "gzip", LARGEST_ANSWER_BYTES, "W")
 
 
-@pytest.mark.parametrize("size_bytes", [SLICE_BYTES - 1, SLICE_BYTES, SLICE_BYTES + 1, MIB])
+@pytest.mark.parametrize("size_bytes", [PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, MIB])
 def test_the_largest_size_itself_is_permitted(size_bytes: int) -> None:
     """One byte more is not, wherever the slices end."""
     whole = gzip.compress(bytes(size_bytes))
@@ -160,3 +164,69 @@ async def test_a_page_cut_midway_is_tried_again_and_read() -> None:
     async with serve(CallBook(count=30), faults=[fault]) as platform, open_api(platform) as api:
         assert (await api.page(EVERYTHING, 1, 10)).total == 30
         assert platform.count("list") == 2
+
+
+def recording_sent(w: World, body: bytes, **headers: str) -> Fault:
+    """A recordings server that packs, whatever it is asked for."""
+    return Fault(
+        where="recording", kind="altered", match=w.call_id, body=body, headers={"Content-Encoding": "gzip", **headers}
+    )
+
+
+async def test_a_recording_that_comes_packed_is_unpacked() -> None:
+    """Some stores send what was packed when it was put there, though `identity` is asked for: what was packed is kept."""
+    async with world() as w:
+        w.platform.faults.add(recording_sent(w, gzip.compress(w.platform.book.recording(w.call_id))))
+        transfer = await w.fetch()
+        assert w.whole
+        assert (transfer.headers["content-encoding"], transfer.framing, transfer.attempts) == (
+            "gzip",
+            "content-length",
+            1,
+        )
+
+
+@pytest.mark.parametrize("cut", [0, 10, -9, -1])
+async def test_a_packed_recording_that_was_cut_is_fetched_again(cut: int) -> None:
+    """HTTP's own length was right: the stream itself shows it, and a part is never taken for the whole."""
+    async with world() as w:
+        w.platform.faults.add(recording_sent(w, gzip.compress(w.platform.book.recording(w.call_id))[:cut]))
+        with pytest.raises(TransientError, match="inside of its gzip stream"):
+            await w.fetch()
+        assert w.platform.count("recording") == 3
+
+
+async def test_a_recording_that_unpacks_to_gigabytes_takes_little_memory() -> None:
+    """It comes out in pieces, and ends where `max_file_size` does."""
+    async with world(max_file_bytes=8 * MIB) as w:
+        w.platform.faults.add(recording_sent(w, bomb(4096)))
+        tracemalloc.start()
+        try:
+            with pytest.raises(RecordingError, match="larger than max_file_size"):
+                await w.fetch()
+            most_bytes = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert w.sink.size_bytes <= 8 * MIB + PIECE_BYTES
+        assert most_bytes < 40 * MIB  # the answer itself, 4 MiB, is made in this process, too
+
+
+async def test_a_digest_of_the_packed_bytes_says_nothing_of_the_recording(
+    platform: Platform, harvests: Harvests
+) -> None:
+    """It is of what is not kept: neither a proof nor a contradiction; the length and the stream's own checksum hold."""
+    call_id = next(i for i in platform.book.ids() if platform.book.row(i)["recording_url"])
+    body = gzip.compress(platform.book.recording(call_id))
+    md5 = hashlib.md5(body, usedforsecurity=False)
+    headers = {
+        "Content-Encoding": "gzip",
+        "Content-MD5": base64.b64encode(md5.digest()).decode(),
+        "ETag": f'"{md5.hexdigest()}"',
+    }
+    platform.faults.add(Fault(where="recording", kind="altered", match=call_id, body=body, headers=headers))
+    assert (await harvests.run()).exit_code == 0
+    (line,) = (each for each in harvests.lines() if each.get("id") == str(call_id))
+    assert line["recording"]["proof"] == "content-length"
+    assert line["recording"]["headers"]["content-encoding"] == "gzip"
+    (path,) = (path for path in harvests.archive.rglob(f"{call_id}.*") if path.suffix not in (".json", ".txt"))
+    assert path.read_bytes() == platform.book.recording(call_id)
