@@ -5,7 +5,7 @@ In:   the headers of a download.  Out: the digest to hold the bytes against, or 
 A digest shows that what came in is what the server meant to send, however the body ended. What is malformed, of an unknown
 algorithm or of the wrong length is ignored, as is a checksum of S3 with a count behind it (`...-3`): that is one of checksums. An
 ETag may be anything: one of 32 hex digits is often the MD5, and often is not (several parts, encryption), so it proves something
-where it matches, and nothing where it does not.
+where it matches, and nothing where it does not. Of a body that came packed all are left out: they are of the packed bytes.
 
 CRC32C, which object stores offer too, is left out: without a library it runs at 4 MB/s and keeps every other download waiting
 meanwhile, to tell less than any of the others. What comes with nothing else, as composite objects do, comes with a length.

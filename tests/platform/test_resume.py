@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from harvester.archive.part import SPOOL_BYTES, Part
 from harvester.archive.proof import Judge as ArchiveJudge
 from harvester.archive.stage import Received
+from harvester.archive.verify import verify
 from harvester.demo.faults import Fault, Kind
 from harvester.demo.options import DEFAULTS, Options
 from harvester.errors import LinkError, TransientError
+from harvester.model import State
 from harvester.needs import Rules, decide
 from harvester.platform.resume import Answer, Body, ContentRange, Download, discord, read_content_range
 from tests.archive.sites import Site
@@ -353,3 +355,11 @@ async def test_a_digest_of_the_whole_proves_what_was_pieced_together(tmp_path: P
             assert (event["recording"]["proof"], event["recording"]["resumed_at_bytes"]) == ("digest", (at,))
             assert (file["bytes"], file["sha256"]) == (len(body), hashlib.sha256(body).hexdigest())
             assert part.path.read_bytes() == body
+            run.archive.commit([draft])
+            run.close()
+            assert [line["recording"]["resumed_at_bytes"] for line in site.lines(run.id) if "recording" in line] == [
+                [at]
+            ]
+    assert not verify(site.root).findings
+    with site.run(begin=False) as later:
+        assert later.checkpoint.find([str(w.call_id)])[str(w.call_id)].recording is State.SAVED
