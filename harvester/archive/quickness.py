@@ -9,8 +9,11 @@ this machine's own, and as long as the clock agrees. A share may hang, and then 
 
 from __future__ import annotations
 
-SLOW_SECONDS = 0.02
-"""What writing one call's files may take: a hundred times the usual; beyond it the disk has other work to do."""
+USUAL_SECONDS = 0.001
+"""What writing one call's files may take on average: ten times what it does on a disk without other work."""
+
+LONGEST_SECONDS = 0.1
+"""What it may take beyond that, once or added up: a busy machine lets a process wait some milliseconds now and then."""
 
 CALLS_BY_THREAD = 500
 """Calls after a slow one that are written by threads; then the loop tries again."""
@@ -25,6 +28,7 @@ class Quickness:
     def __init__(self, *, local: bool) -> None:
         self._local = local
         self._by_thread = 0
+        self._left_seconds = LONGEST_SECONDS
 
     def permits(self, size_bytes: int) -> bool:
         """Whether the loop may write a call whose recording has so many bytes."""
@@ -32,7 +36,9 @@ class Quickness:
 
     def took(self, seconds: float) -> None:
         """Count the time that one call's files took."""
-        if seconds > SLOW_SECONDS:
-            self._by_thread = CALLS_BY_THREAD
-        elif self._by_thread:
+        if self._by_thread:
             self._by_thread -= 1
+            return
+        self._left_seconds = min(LONGEST_SECONDS, self._left_seconds + USUAL_SECONDS - seconds)
+        if self._left_seconds < 0:
+            self._by_thread, self._left_seconds = CALLS_BY_THREAD, LONGEST_SECONDS

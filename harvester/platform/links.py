@@ -5,6 +5,8 @@ In:   text from a row or a `Location` header.  Out: a `URL`, or RecordingError. 
 
 from __future__ import annotations
 
+import functools
+
 from yarl import URL
 
 from harvester.errors import RecordingError
@@ -20,12 +22,18 @@ def read_link(link: str) -> URL:
     try:
         url = URL(link, encoded=link.isascii() and " " not in link)
         if url.host and url.port != 0:  # bad names and ports show only when somebody asks for them
-            url.host.encode("idna")
+            _check_host(url.host)
     except ValueError as error:
         raise RecordingError("the recording's link is not a URL") from error
     if not link.isprintable():
         raise RecordingError("the recording's link is not a URL: it holds control characters")
     return url
+
+
+@functools.lru_cache(maxsize=256)
+def _check_host(host: str) -> None:
+    """Raise UnicodeError, which is a ValueError, for a host that no resolver can be asked for."""
+    host.encode("idna")
 
 
 def next_hop(url: URL, location: str) -> URL:

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import aiohttp
@@ -65,6 +64,9 @@ class Sink(Protocol):
 
 Judge = Callable[[Call, Transfer], Awaitable[None]]
 """Raises TransientError when the recording came in cut, LinkError when it is none, RecordingError when it is of no use."""
+
+
+Opened = tuple[aiohttp.ClientResponse, tuple[str, ...]]
 
 
 class Recordings:
@@ -150,11 +152,11 @@ class Recordings:
         One attempt; the connection is closed before the body is read. It is a GET all the same: that is all we ever send.
         """
         try:
-            async with self._opened(link) as (response, _):
-                response.close()
-                return response.content_length
+            response, _ = await self._open(link)
         except (RecordingError, PlatformError):
             return None
+        response.close()
+        return response.content_length
 
     async def _attempts(self, call: Call, link: str, sink: Sink, judge: Judge) -> Transfer:
         download, what = Download(self._resume_above_bytes), f"recording of call {call.id!a}"
@@ -180,22 +182,25 @@ class Recordings:
         while body is Body.USELESS:  # at most twice: after a rest that is of no use the whole is asked for
             asked_at, received_bytes = dt.datetime.now(dt.UTC), sink.size_bytes
             rest_asked = download.rest_asked(received_bytes)
-            async with self._opened(link, rest_asked) as (response, hosts):
-                body, why = download.take(_answer_of(response, hosts, asked_at), received_bytes)
+            response, hosts = await self._open(link, rest_asked)
+            try:
+                answer = _answer_of(response, hosts, asked_at)
+                body, why = download.take(answer, received_bytes)
                 if rest_asked:
                     log.info("%s: broke off after %s bytes; %s", what, f"{received_bytes:,}", why or "goes on there")
                 if body is Body.WHOLE:
                     await sink.restart()
                 if body is not Body.USELESS:
-                    await self._receive(response, sink)
+                    with translated(answer.url):
+                        await self._receive(response, answer.url, sink)
+            finally:
+                response.close()  # where its body's end was reached, the connection is back in the pool already
 
-    @asynccontextmanager
-    async def _opened(
-        self, link: str, rest_asked: dict[str, str] | None = None
-    ) -> AsyncIterator[tuple[aiohttp.ClientResponse, tuple[str, ...]]]:
-        """Ask for a link, redirects included; give the accepted answer, its body unread, and the hosts redirected to.
+    async def _open(self, link: str, rest_asked: dict[str, str] | None = None) -> Opened:
+        """Ask for a link, redirects included; return the accepted answer, its body unread, and the hosts redirected to.
 
-        With the headers of `rest_asked`, answers that only the whole can follow are accepted too: somebody else judges them.
+        Whoever gets the answer closes it. With the headers of `rest_asked`, answers that only the whole can follow are accepted
+        too: somebody else judges them.
         """
         url, hosts = read_link(link), list[str]()
         for _ in range(MOST_REDIRECTS + 1):
@@ -203,18 +208,20 @@ class Recordings:
             where = bare(url)
             headers = HEADERS | (rest_asked or {}) | self._api.authorization_for(url)
             session = self._plain if self._api.is_own(url) else self._guarded
-            with translated(where):
-                async with AsyncExitStack() as stack:
-                    with self._min_rate.awaiting_answer(where):
-                        asked = session.get(url, headers=headers, allow_redirects=False)
-                        response = await stack.enter_async_context(asked)
-                        if response.status not in REDIRECTS:
-                            await self._check_status(response, where, rest_asked=bool(rest_asked))
+            response = None
+            try:
+                with translated(where), self._min_rate.awaiting_answer(where):
+                    response = await session.get(url, headers=headers, allow_redirects=False)
                     if response.status not in REDIRECTS:
-                        yield response, tuple(hosts)
-                        return
-                    url = next_hop(url, response.headers.get("Location", ""))
-                    hosts.append(url.host or "")
+                        await self._check_status(response, where, rest_asked=bool(rest_asked))
+                        return response, tuple(hosts)
+                url = next_hop(url, response.headers.get("Location", ""))
+                hosts.append(url.host or "")
+            except BaseException:
+                if response is not None:
+                    response.close()
+                raise
+            response.release()
         raise RecordingError(f"{bare(read_link(link))} redirects more than {MOST_REDIRECTS} times")
 
     async def _check_status(self, response: aiohttp.ClientResponse, where: str, *, rest_asked: bool) -> None:
@@ -241,10 +248,14 @@ class Recordings:
         if self._max_file_bytes is not None and size_bytes > self._max_file_bytes:
             raise RecordingError(f"the recording is larger than max_file_size ({self._max_file_bytes:,} bytes)")
 
-    async def _receive(self, response: aiohttp.ClientResponse, sink: Sink) -> None:
-        patience, where = Patience(self._min_rate), bare(response.url)
+    async def _receive(self, response: aiohttp.ClientResponse, where: str, sink: Sink) -> None:
+        patience, content = Patience(self._min_rate), response.content
         unpacker = unpacker_of(response.headers.get("Content-Encoding", ""), where) or Unpacker()
-        while chunk := await patience.next(response.content.readany, where):
+        while not content.at_eof():
+            if chunk := content.read_nowait():  # to wait costs a timer, and much of what comes is there already
+                patience.spend(0.0, len(chunk))
+            else:
+                chunk = await patience.next(content.readany, where)
             for piece in unpacker.feed(chunk):
                 await sink.write(piece)
                 self._check_size(sink.size_bytes)

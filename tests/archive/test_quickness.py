@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harvester.archive.quickness import CALLS_BY_THREAD, SLOW_SECONDS, SMALL_BYTES, Quickness
+from harvester.archive.quickness import CALLS_BY_THREAD, LONGEST_SECONDS, SMALL_BYTES, USUAL_SECONDS, Quickness
 from harvester.archive.stage import Stager
 
 
@@ -17,16 +17,25 @@ def test_the_loop_writes_small_files_on_a_quick_disk() -> None:
     assert not quickness.permits(SMALL_BYTES + 1)
 
 
-def test_a_slow_write_sends_the_next_calls_to_threads() -> None:
-    """One call that took long is enough: so many calls go to threads, then the loop tries again."""
+@pytest.mark.parametrize(("each_seconds", "calls"), [(1.1 * (LONGEST_SECONDS + USUAL_SECONDS), 1), (0.022, 5)])
+def test_slow_writes_send_the_next_calls_to_threads(each_seconds: float, calls: int) -> None:
+    """One call that took long is enough, or several that add up: so many calls go to threads, then the loop tries again."""
     quickness = Quickness(local=True)
-    quickness.took(SLOW_SECONDS)
-    assert quickness.permits(0)
-    quickness.took(1.1 * SLOW_SECONDS)
+    for _ in range(calls):
+        assert quickness.permits(0)
+        quickness.took(each_seconds)
     for _ in range(CALLS_BY_THREAD):
         assert not quickness.permits(0)
         quickness.took(0.0)
     assert quickness.permits(0)
+
+
+def test_a_slow_write_now_and_then_changes_nothing() -> None:
+    """What one call took too long, the quick ones after it make up for."""
+    quickness = Quickness(local=True)
+    for number in range(1000):
+        quickness.took(LONGEST_SECONDS / 2 if number % 100 == 0 else 0.0001)
+        assert quickness.permits(0)
 
 
 def test_a_share_is_never_written_to_by_the_loop() -> None:
