@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from harvester import values
+from harvester.archive import steps
 from harvester.errors import ConfigError
 from harvester.layers import joined
 from harvester.settings import ENVIRONMENT, Resolved, environment_of, flag_of
@@ -169,13 +170,15 @@ def _same(one: Path, other: Path) -> bool:
     if _real(one) == _real(other):
         return True
     try:
-        return one.samefile(other)
+        with steps.step("look at", other):
+            return one.samefile(other)
     except OSError:  # one of them is not there yet, or may not be looked at
         return False
 
 
 def _real(path: Path) -> Path:
     try:
-        return path.resolve()
+        with steps.step("look at", path):
+            return path.resolve()
     except (OSError, RuntimeError):  # links in a circle
         return path.absolute()

@@ -23,6 +23,7 @@ from harvester.flags import meant_from, resolved_from, unknown_variables, with_s
 from harvester.loop import run_async
 from harvester.showing import Shown, show_each
 from harvester.streams import fill_closed_streams, say
+from harvester.vigil import VIGIL
 
 if TYPE_CHECKING:
     from harvester.accounts import Meant
@@ -40,6 +41,7 @@ def cli() -> None:
 
     Start with `harvester demo`. With a key of your own: HARVESTER_API_KEY=... harvester run --archive ./calls
     """
+    VIGIL.begin()
 
 
 @cli.command()
@@ -120,8 +122,10 @@ def status(changes: bool, **typed: Any) -> None:
 
 def _look_at_status(resolved: Resolved) -> Shown:
     from harvester import screen
-    from harvester.status import read_status
+    from harvester.status import PATIENCE_SECONDS, read_status, say_what_is_told
 
+    VIGIL.allow(min(PATIENCE_SECONDS, resolved.settings.storage_patience_seconds))
+    VIGIL.on_stuck = lambda _: say_what_is_told(resolved.settings)
     found = read_status(resolved.settings)
     return Shown(text=screen.status_text(found), json=found.as_json())
 
@@ -208,6 +212,7 @@ def begin(typed: dict[str, Any]) -> Meant:
     """Resolve the settings of the accounts that are meant, and set up the log as they say. Raises ConfigError."""
     meant = meant_from(typed)
     set_up_log(meant.first.settings)
+    VIGIL.allow(meant.first.settings.storage_patience_seconds)
     return meant
 
 

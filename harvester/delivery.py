@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harvester.accounts import Meant
-from harvester.archive import disk
+from harvester.archive import disk, steps
 from harvester.errors import ConfigError, StorageError
 from harvester.report import Account
 from harvester.settings import Settings
@@ -30,14 +30,17 @@ def check_report(meant: Meant) -> None:
 
 def check_place(path: Path, archive: Path, source: str) -> None:
     """Refuse a folder, a place whose folder is missing, and one inside the archive. Raises ConfigError."""
-    if path.exists() and not path.is_file() and not path.is_dir():
-        return
-    target = path.resolve()
-    if target.is_dir():
-        raise ConfigError(f"{source}: {path} is a folder; name a file")
-    if not target.parent.is_dir():
-        raise ConfigError(f"{source}: there is no folder {target.parent}; create it first")
-    if target.is_relative_to(archive.resolve()):
+    with steps.step("look at", path):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            return
+        target = path.resolve()
+        if target.is_dir():
+            raise ConfigError(f"{source}: {path} is a folder; name a file")
+        if not target.parent.is_dir():
+            raise ConfigError(f"{source}: there is no folder {target.parent}; create it first")
+    with steps.step("look at", archive):
+        lies_in_archive = target.is_relative_to(archive.resolve())
+    if lies_in_archive:
         raise ConfigError(
             f"{source}: {path} lies in the archive, which holds nothing but what it archives; name another place"
         )

@@ -5,6 +5,8 @@ In:   settings.  Out: `LocalState`, which knows the archive's folder.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import platformdirs
 
 from harvester.archive.local import LocalState
@@ -18,5 +20,9 @@ def local_state(settings: Settings) -> LocalState:
         raise ConfigError(
             "no archive: name its folder with --archive, HARVESTER_ARCHIVE or `archive` in the settings file"
         )
-    folder = settings.state_folder or platformdirs.user_state_path("harvester")
-    return LocalState(folder, settings.archive, settings.checkpoint)
+    return LocalState(state_folder(settings), settings.archive, settings.checkpoint)
+
+
+def state_folder(settings: Settings) -> Path:
+    """Return the folder that holds the local states of all archives."""
+    return settings.state_folder or platformdirs.user_state_path("harvester")

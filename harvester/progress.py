@@ -19,6 +19,7 @@ from typing import Self, TextIO
 
 from tqdm import tqdm
 
+from harvester.bulletin import Counts
 from harvester.model import Outcome, State
 from harvester.report import duration_text, size_text
 
@@ -72,6 +73,10 @@ class Progress:
             with self._as_long_as_read():
                 self._bar.update()
                 self._bar.set_postfix_str(size_text(self._bytes) + failed, refresh=False)
+
+    def counts(self) -> Counts:
+        """Return how far the run has got."""
+        return Counts(expected=self._total, settled=self._done, failed=self._failed, written_bytes=self._bytes)
 
     def waiting(self, seconds: float) -> None:
         """Note why nothing moves: the budget of requests is used up for so many seconds."""

@@ -10,28 +10,32 @@ nothing would be won but confusion. One account that fails does not stop the oth
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import signal
 import textwrap
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harvester import logs, screen
 from harvester.accounts import Meant, is_interrupted, worst
 from harvester.archive import disk
+from harvester.archive.local import BULLETIN, LOG, LocalState, remembered_folder
+from harvester.bulletin import Board, give_up
 from harvester.delivery import check_report, deliver, document_of
 from harvester.ending import UNEXPECTED
-from harvester.errors import ConfigError, HarvestError
+from harvester.errors import ConfigError, HarvestError, LockedError, StorageError
 from harvester.key import key_of
 from harvester.loop import run_async
-from harvester.place import local_state
+from harvester.place import local_state, state_folder
 from harvester.progress import Progress
 from harvester.report import Account, counted
 from harvester.settings import Resolved, Settings
 from harvester.showing import heading
 from harvester.streams import say, tell
+from harvester.vigil import VIGIL
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +44,9 @@ LONGEST_REASON = 80
 
 Ran = tuple[Resolved, Account]
 """An account, and the account of its run."""
+
+Document = Callable[[Account], bytes]
+"""Makes the document that is delivered, from the account of a run."""
 
 Harvest = Callable[[Resolved, str, Progress], Awaitable[Account]]
 """Runs once, with the settings and the key of one account."""
@@ -55,7 +62,7 @@ def run_each(meant: Meant, harvest: Harvest) -> int:
 
 def _run_alone(meant: Meant, harvest: Harvest) -> int:
     settings = meant.first.settings
-    local = local_state(settings)
+    local = _kept_vigil_over(meant.first, Account.as_json)
     check_report(meant)
     logs.keep_in(local.log)
     try:
@@ -80,7 +87,7 @@ def _run_round(meant: Meant, harvest: Harvest) -> int:
         else:
             if not settings.quiet:
                 tell(f"\n{heading(resolved)}" if done else heading(resolved))
-            account = _attempt(resolved, harvest)
+            account = _attempt(resolved, harvest, functools.partial(_cut_short, meant.accounts, done))
         done.append((resolved, account))
         stopped_by = account.exit_code if is_interrupted(account.exit_code) else 0
     logs.keep_in(None)  # what follows is of all of them
@@ -88,20 +95,31 @@ def _run_round(meant: Meant, harvest: Harvest) -> int:
     if len(done) > 1 and (code or not settings.quiet):
         tell(_summary(done, code))
     try:
-        deliver(settings, document_of([(resolved.account or "", account) for resolved, account in done]))
+        deliver(settings, _document(done))
     except ConfigError as error:
         tell(logs.escaped(f"harvester: {error}"))
         return worst((code, error.exit_code))
     return code
 
 
-def _attempt(resolved: Resolved, harvest: Harvest) -> Account:
+def _document(done: list[Ran]) -> bytes:
+    return document_of([(resolved.account or "", account) for resolved, account in done])
+
+
+def _cut_short(accounts: Sequence[Resolved], done: list[Ran], hung: Account) -> bytes:
+    """Return the document of a round that the storage of one account has ended."""
+    which, *behind = accounts[len(done) :]
+    why = "not begun: the storage of an account before hung, which ended the round"
+    return _document([*done, (which, hung), *((each, _stopped(each, why, hung.exit_code)) for each in behind)])
+
+
+def _attempt(resolved: Resolved, harvest: Harvest, document: Document) -> Account:
     """Run one of several accounts, and tell how it ended. Whatever goes wrong is in the account."""
     name, settings = resolved.account, resolved.settings
     received: list[int] = []
     try:
         with _as_interrupts(received):
-            logs.keep_in(local_state(settings).log)
+            logs.keep_in(_kept_vigil_over(resolved, document).log)
             account = _harvested(resolved, harvest)
         text = _text_of(account, settings)
     except HarvestError as error:
@@ -149,13 +167,52 @@ def _as_interrupts(received: list[int]) -> Iterator[None]:
 def _harvested(resolved: Resolved, harvest: Harvest) -> Account:
     """Run once. Raises HarvestError for what goes wrong before the run has begun."""
     settings = resolved.settings
-    key, warning = key_of(resolved, os.environ)
+    try:
+        key, warning = key_of(resolved, os.environ)
+    except ConfigError as error:
+        _note_unbegun(settings, error)
+        raise
     if warning:
         log.warning("%s", warning)
     with Progress(shown=settings.progress and not settings.quiet) as progress:
         account = run_async(harvest, resolved, key, progress)
     log.log(logging.DEBUG if account.exit_code == 0 else logging.INFO, "%s", screen.verdict_text(account))
     return account
+
+
+def _note_unbegun(settings: Settings, error: ConfigError) -> None:
+    """Let `harvester status` tell of a night that could not begin. Another run that is at work is not disturbed."""
+    local = local_state(settings)
+    with suppress(LockedError, StorageError), local.locked():
+        Board(None if settings.dry_run else local.bulletin, local.archive).fail(error)
+
+
+def _kept_vigil_over(resolved: Resolved, document: Document) -> LocalState:
+    """Return the local state of an account over whose storage vigil is kept from now on.
+
+    `document` is what its report shall hold if it hangs; it is given the account of the run.
+    """
+    settings = resolved.settings
+    VIGIL.allow(settings.storage_patience_seconds)
+    VIGIL.on_stuck = functools.partial(_given_up, resolved, document, None)
+    local = local_state(settings)  # which follows links, and so may hang itself
+    VIGIL.on_stuck = functools.partial(_given_up, resolved, document, local.folder)
+    return local
+
+
+def _given_up(resolved: Resolved, document: Document, folder: Path | None, sentence: str) -> None:
+    """Say in the log, in the bulletin and in the report that the storage hangs; for vigil's thread.
+
+    `folder` is that of the local state; None where not even the archive's name could be looked up.
+    """
+    settings = resolved.settings
+    archive = settings.archive or Path()
+    if folder is None and (folder := remembered_folder(state_folder(settings), archive)):
+        logs.keep_in(folder / LOG)
+    logs.note_in_file(sentence)
+    if folder and not settings.dry_run:
+        give_up(folder / BULLETIN, archive, sentence)
+    deliver(settings, document(Account.of_nothing(_archive_of(resolved), StorageError(sentence))))
 
 
 def _text_of(account: Account, settings: Settings) -> str:

@@ -26,6 +26,7 @@ from harvester.archive.local import LocalState
 from harvester.archive.mark import Mark, check_owner, hold, write_mark
 from harvester.archive.stage import Stager, gone_draft
 from harvester.archive.store import Archive, new_run_id
+from harvester.bulletin import CLOSING, WORKING, Board, board_for
 from harvester.course import Course
 from harvester.descriptors import afforded
 from harvester.errors import HarvestError, StorageError
@@ -63,19 +64,22 @@ async def harvest(resolved: Resolved, key: str, progress: Progress) -> Account:
     """Run once. Raises HarvestError for what goes wrong before the run has begun; later errors are in the account."""
     settings = resolved.settings
     local = local_state(settings)
-    with local.locked():
+    place = None if settings.dry_run else local.bulletin
+    with local.locked(), board_for(place, local.archive, progress.counts) as board:
         mark = local.expected_mark(must_exist=settings.must_exist)
         async with open_api(settings, key, progress) as api:
             owner = await check_platform(api, settings)
             if mark:
                 check_owner(mark, settings.base_url, owner)
-            run = _Run(resolved, api, local, progress)
+            run = _Run(resolved, api, local, progress, board)
             if settings.dry_run:
                 return await run.dry(mark)
             mark = mark or write_mark(local.archive, settings.base_url, owner)
             local.remember(mark, owner)
             with hold(local.archive):
-                return await run.real(mark)
+                account = await run.real(mark)
+                board.conclude(account)
+                return account
 
 
 async def check_platform(api: Api, settings: Settings) -> str | None:
@@ -112,12 +116,13 @@ async def _nothing_to_commit(outcomes: Sequence[Outcome]) -> list[Outcome]:
 class _Run:
     """One run: what its stages share."""
 
-    def __init__(self, resolved: Resolved, api: Api, local: LocalState, progress: Progress) -> None:
+    def __init__(self, resolved: Resolved, api: Api, local: LocalState, progress: Progress, board: Board) -> None:
         self._resolved = resolved
         self._settings = resolved.settings
         self._api = api
         self._local = local
         self._progress = progress
+        self._board = board
         self._started = time.monotonic()
         self._began_at = dt.datetime.now(dt.UTC)
         started_at = now_text()
@@ -173,6 +178,7 @@ class _Run:
         try:
             course = self._course(checkpoint)
             self._account.mended_runs = archive.begin(events.run_started(self._resolved))
+            self._board.enter(WORKING, self._account.run)
             async with self._watched():
                 failure = await self._fill(archive, checkpoint, course)
                 await anyio.to_thread.run_sync(self._close, archive, course, failure)
@@ -261,6 +267,7 @@ class _Run:
         while True:  # by the clock and not by what comes in: a run that waits for the budget is not dead
             await anyio.sleep(1)
             self._progress.beat()
+            self._board.beat()
 
     def _course(self, checkpoint: Checkpoint | None) -> Course:
         self._known = known_of(self._settings, checkpoint)
@@ -286,6 +293,7 @@ class _Run:
 
     def _close(self, archive: Archive, course: Course, failure: HarvestError | None) -> None:
         """Close the run. Where the storage does not take even that, the next run mends it. Blocks."""
+        self._board.enter(CLOSING)
         try:
             coverage = course.conclude(ended_well=self._has_ended_well(failure))
             now = self._began_at.astimezone(self._settings.timezone)

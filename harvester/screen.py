@@ -19,7 +19,7 @@ from harvester.archive.verify import Verification
 from harvester.logs import escaped
 from harvester.report import SHOWN, Account, counted, duration_text, indented, lines_of, size_text, trouble_of
 from harvester.settings import Resolved, environment_of, table
-from harvester.status import Status
+from harvester.status import Status, attempt_text
 
 VERIFIED_LINE = "every file is what its ledger line says, and every ledger line continues the one before it"
 
@@ -105,6 +105,8 @@ def status_text(status: Status) -> str:
     lines = [f"archive {status.archive}, {counted(status.calls, 'call')}{gone}"]
     if status.running:
         lines.append("a run is going on; what follows is as far as it has got")
+    if told := attempt_text(status.attempt, status.running, status.last_run):
+        lines.append(told)
     if status.last_run is None:
         lines.append("no run has written anything yet")
     else:

@@ -150,6 +150,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             default_text="1G, or 1 % of a small disk",
         ),
     ] = None
+    storage_patience_seconds: Annotated[
+        float,
+        Setting(
+            values.number(1, 86_400),
+            "seconds that a step of the storage may be without progress before the command ends: a share that hangs",
+            "archive",
+        ),
+    ] = 120.0
     state_folder: Annotated[
         Path | None,
         Setting(

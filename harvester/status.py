@@ -17,14 +17,22 @@ import msgspec
 from harvester.archive import disk, ledger
 from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.layout import ACCOUNT, run_key
-from harvester.archive.local import LocalState
+from harvester.archive.local import BULLETIN, LocalState, remembered_folder
 from harvester.archive.mark import require_mark
+from harvester.bulletin import ENDED, STUCK, Bulletin, read_bulletin
+from harvester.errors import MarkError
+from harvester.logs import escaped
 from harvester.model import Entry, State
-from harvester.place import local_state
+from harvester.place import local_state, state_folder
 from harvester.settings import Settings
+from harvester.streams import give
 
 GOING_ON = "has not closed: it is going on"
 CUT_OFF = "did not close: it was cut off (by a signal, a power cut or a full disk), and the next run mends it"
+
+
+PATIENCE_SECONDS = 10.0
+"""How long the archive's storage is waited for, at most: somebody sits there."""
 
 
 class LastRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +67,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     gone: int  # calls that the platform has no more
     running: bool
     last_run: LastRun | None
+    attempt: Bulletin | None  # the run that is going on, or the last attempt at one, by this machine
     pending: list[Open]
     left_out: int  # calls of which only the recording is pending, because recordings were switched off
     failed: list[Open]
@@ -71,7 +80,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 def read_status(settings: Settings) -> Status:
     """Read the status of the archive that the settings name. Raises MarkError, StorageError, LedgerError."""
     local = local_state(settings)
-    mark = require_mark(local.archive)
+    attempt = read_bulletin(local.bulletin)
+    try:
+        mark = require_mark(local.archive)
+    except MarkError as error:
+        told = attempt_text(attempt, local.is_locked(), None)
+        raise MarkError(f"{error}; {told}" if told else str(error)) from error
     running, last_run = _newest_run(local)
     with closing(Checkpoint.copied(local.checkpoint, local.archive, mark.archive_id)) as checkpoint:
         entries = list(checkpoint.unsettled())
@@ -83,10 +97,46 @@ def read_status(settings: Settings) -> Status:
         gone=gone,
         running=running,
         last_run=last_run,
+        attempt=attempt,
         pending=_open(entries, State.PENDING),
         left_out=left_out,
         failed=_open(entries, State.FAILED),
     )
+
+
+def say_what_is_told(settings: Settings) -> None:
+    """Say what the local state tells, for want of an archive that answers. Touches the archive by no more than its name."""
+    folder = remembered_folder(state_folder(settings), settings.archive or Path())
+    attempt = read_bulletin(folder / BULLETIN) if folder else None
+    if settings.json:
+        give(json.dumps({"attempt": msgspec.to_builtins(attempt)}, indent=2).replace("\x7f", "\\u007f"))
+    elif attempt:
+        give(escaped(attempt_text(attempt, attempt.phase not in (ENDED, STUCK), None)))
+
+
+def attempt_text(attempt: Bulletin | None, running: bool, last_run: LastRun | None) -> str:
+    """Return what there is to tell of an attempt besides what the archive tells of its last run; it may be nothing."""
+    if attempt is None or (last_run and (last_run.finished_at or "") > attempt.at):
+        return ""  # a run of another machine, or with another state folder, came behind it
+    which = f"the run {attempt.run}" if attempt.run else f"the attempt of {attempt.began_at}"
+    code = "" if attempt.exit_code is None else f" with exit code {attempt.exit_code}"
+    reason = f": {attempt.said}" if attempt.said else ""
+    if attempt.phase == STUCK:
+        still = f"; its process ({attempt.pid}) is there until the storage answers" if running else ""
+        return f"{which} was given up at {attempt.since}{code}{still}{reason}"
+    if running:
+        counts = attempt.counts
+        progress = f", the last at {attempt.progress_at}" if attempt.progress_at else ""
+        return (
+            f"{which}, process {attempt.pid}, is {attempt.phase} since {attempt.since}: "
+            f"{counts.settled:,} of {counts.expected:,} calls settled{progress}, {counts.failed:,} failed"
+        )
+    if attempt.phase != ENDED:
+        return "" if attempt.run else f"{which} was cut off before it had begun"
+    if attempt.run is None:
+        return f"{which} could not begin, and ended{code}{reason}"
+    unwritten = last_run is None or (last_run.run == attempt.run and last_run.exit_code is None)
+    return f"{which} ended at {attempt.since}{code}{reason}" if unwritten else ""
 
 
 def _newest_run(local: LocalState) -> tuple[bool, LastRun | None]:

@@ -81,6 +81,10 @@ ARROWS: dict[str, Forbidden] = {
     "container stands alone": lambda i: within(i.by, "container") and ours(i) and not within(i.of, "container"),
     "demo imports no client code": lambda i: within(i.by, "demo") and ours(i) and not within(i.of, "demo"),
     "only tour imports demo": lambda i: within(i.of, "demo") and not within(i.by, "demo", "tour"),
+    "steps stands alone, and vigil touches no storage": lambda i: (
+        (within(i.by, "archive.steps") and ours(i))
+        or (within(i.by, "vigil") and within(i.of, "archive") and not within(i.of, "archive.steps", "archive.mounts"))
+    ),
     "pipeline is given functions": lambda i: (
         within(i.by, "pipeline") and (within(i.of, "archive") or within(i.of, "harvester.platform"))
     ),

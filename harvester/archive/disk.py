@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from harvester.archive import durability
+from harvester.archive import durability, steps
 from harvester.errors import StorageError
 
 if sys.platform != "win32":
@@ -43,13 +43,20 @@ READ_BLOCK_BYTES = 1024 * 1024
 
 
 @contextmanager
-def guarded(doing: str, path: Path | str) -> Iterator[None]:
-    """Raise an OSError of the block as a StorageError: what was being done, to which path, and what to do."""
+def guarded(doing: str, path: Path | str, size_bytes: int = 0) -> Iterator[steps.Step]:
+    """Raise an OSError of the block as a StorageError: what was being done, to which path, and what to do.
+
+    The block is a storage step, over which vigil is kept: a long one says that it moves on (`moves`), and one that makes much
+    durable at once says how much (`size_bytes`).
+    """
+    step = steps.begin(steps.Step(doing, path, size_bytes))
     try:
-        yield
+        yield step
     except OSError as error:
         advice = ADVICE.get(error.errno or 0, error.strerror or str(error))
         raise StorageError(f"cannot {doing} {path}: {advice}") from error
+    finally:
+        steps.end(step)
 
 
 def path_text(path: Path) -> str:
@@ -111,9 +118,9 @@ def sync_folder(folder: Path) -> bool:
     return True
 
 
-def sync_file_system(folder: Path) -> None:
-    """Make everything durable that was written to the file system of a folder."""
-    with guarded("make durable what lies in", folder):
+def sync_file_system(folder: Path, size_bytes: int) -> None:
+    """Make everything durable that was written to the file system of a folder; `size_bytes` says how much of it is ours."""
+    with guarded("make durable what lies in", folder, size_bytes):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             durability.sync_file_system(handle)
@@ -181,13 +188,14 @@ def locked(folder: Path) -> Iterator[bool]:
 
 def sha256_of(path: Path) -> tuple[str, int]:
     """Return the SHA-256 in hex and the size in bytes of a file."""
-    with guarded("read", path), path.open("rb", buffering=0) as file:
+    with guarded("read", path) as step, path.open("rb", buffering=0) as file:
         digest = hashlib.sha256()
         size_bytes = 0
         block = memoryview(bytearray(READ_BLOCK_BYTES))
         while got := file.readinto(block):
             digest.update(block[:got])
             size_bytes += got
+            step.moves += 1
         return digest.hexdigest(), size_bytes
 
 

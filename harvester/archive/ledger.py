@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from harvester.archive import disk
+from harvester.archive import disk, steps
 from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, RUN_ID, RUNS
 from harvester.errors import LedgerError
 from harvester.model import Coverage, File, PastRun, State
@@ -83,17 +83,17 @@ def run_ids(archive: Path) -> list[str]:
 
     The order is that of the first line's `seq`, not of the names: a clock that was set back must not reorder the chain.
     """
-    with disk.guarded("read", archive / RUNS):
-        started = [(_first_seq(folder / LEDGER), folder.name) for folder in run_folders(archive)]
+    with disk.guarded("read", archive / RUNS) as step:
+        started = [(_first_seq(folder / LEDGER), folder.name) for folder in step.over(run_folders(archive))]
     return [run_id for seq, run_id in sorted((seq, run_id) for seq, run_id in started if seq is not None)]
 
 
 def unbegun_ids(archive: Path) -> list[str]:
     """Return the ids of the runs that were cut off before their first line was whole. They have settled nothing."""
-    with disk.guarded("read", archive / RUNS):
+    with disk.guarded("read", archive / RUNS) as step:
         return sorted(
             folder.name
-            for folder in run_folders(archive)
+            for folder in step.over(run_folders(archive))
             if not (folder / MANIFEST).exists()
             and not (folder / ACCOUNT).exists()
             and not (folder / LEDGER).is_symlink()
@@ -142,9 +142,10 @@ def read_run(archive: Path, run_id: str, after: Position) -> Iterator[tuple[Line
     """
     path = archive / RUNS / run_id / LEDGER
     offset = after.offset_bytes if after.run_id == run_id else 0
-    with disk.guarded("read", path), path.open("rb") as file:
+    with disk.guarded("read", path) as step, path.open("rb") as file:
         file.seek(offset)
         while raw := file.readline(LONGEST_LINE_BYTES):
+            step.moves += 1
             if not raw.endswith(b"\n"):
                 return
             line = decode_line(raw)
@@ -172,7 +173,7 @@ def is_in_chain(archive: Path, position: Position) -> bool:
     """Whether a line that is the one of `position` still ends there."""
     path = archive / RUNS / position.run_id / LEDGER
     try:
-        with path.open("rb") as file:
+        with steps.step("read", path), path.open("rb") as file:
             start = max(0, position.offset_bytes - LONGEST_LINE_BYTES)
             file.seek(start)
             read = file.read(position.offset_bytes - start)
@@ -185,8 +186,8 @@ def is_in_chain(archive: Path, position: Position) -> bool:
 def whole_lines(archive: Path, run_id: str) -> Iterator[Line]:
     """Yield the lines of one run without looking at the chain. Raises LedgerError, StorageError."""
     path = archive / RUNS / run_id / LEDGER
-    with disk.guarded("read", path), path.open("rb") as file:
-        for raw in file:
+    with disk.guarded("read", path) as step, path.open("rb") as file:
+        for raw in step.over(file):
             if raw.endswith(b"\n"):
                 yield decode_line(raw)
 

@@ -18,9 +18,13 @@ from pathlib import Path
 import filelock
 import msgspec
 
-from harvester.archive import disk
+from harvester.archive import disk, steps
 from harvester.archive.mark import Mark, read_mark
 from harvester.errors import LockedError, MarkError
+
+LOG = "harvester.log"
+BULLETIN = "status.json"
+KNOWN = "archive.json"
 
 
 class _Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,12 +39,15 @@ class LocalState:
     def __init__(self, state_folder: Path, archive: Path, checkpoint: Path | None = None) -> None:
         """`checkpoint` is the checkpoint's file, where it is to lie elsewhere."""
         self.archive = archive
-        name = re.sub(r"[^A-Za-z0-9]+", "-", archive.resolve().name).strip("-")[:40] or "archive"
-        self.folder = state_folder / f"{name}-{hashlib.sha256(os.fsencode(archive.resolve())).hexdigest()[:12]}"
+        with steps.step("look at", archive):
+            real = archive.resolve()
+        name = re.sub(r"[^A-Za-z0-9]+", "-", real.name).strip("-")[:40] or "archive"
+        self.folder = state_folder / f"{name}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:12]}"
         self.checkpoint = checkpoint or self.folder / "checkpoint.db"
-        self.log = self.folder / "harvester.log"
+        self.log = self.folder / LOG
+        self.bulletin = self.folder / BULLETIN
         self._lock = self.folder / "lock"
-        self._known = self.folder / "archive.json"
+        self._known = self.folder / KNOWN
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -104,11 +111,27 @@ class LocalState:
             disk.replace_durable(self._known, msgspec.json.encode(known) + b"\n")
 
     def _read_known(self) -> _Known | None:
-        if not disk.exists(self._known):
-            return None
-        with disk.guarded("read", self._known):
-            data = self._known.read_bytes()
-        try:
-            return msgspec.json.decode(data, type=_Known)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return None
+        return _read_known(self._known)
+
+
+def remembered_folder(state_folder: Path, archive: Path) -> Path | None:
+    """Return the folder of an archive's local state without looking at the archive: it may lie on a share that hangs.
+
+    It is found by the name that the archive had when a run last made or found it. Raises StorageError.
+    """
+    for name in disk.names(state_folder):
+        known = _read_known(state_folder / name / KNOWN)
+        if known and known.archive == disk.path_text(archive):
+            return state_folder / name
+    return None
+
+
+def _read_known(path: Path) -> _Known | None:
+    if not disk.exists(path):
+        return None
+    with disk.guarded("read", path):
+        data = path.read_bytes()
+    try:
+        return msgspec.json.decode(data, type=_Known)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

@@ -25,9 +25,10 @@ def write_manifest(archive: Path, run_id: str) -> None:
     with closing(sqlite3.connect("")) as db:
         db.execute("CREATE TABLE file (path TEXT PRIMARY KEY, sha256 TEXT NOT NULL) WITHOUT ROWID")
         db.executemany("INSERT OR REPLACE INTO file VALUES (?, ?)", _files(archive, run_id))
-        with disk.guarded("write", part), part.open("wb") as file:
+        with disk.guarded("write", part) as step, part.open("wb") as file:
             for key, digest in db.execute("SELECT path, sha256 FROM file ORDER BY path"):
-                file.write(f"{digest}  {key}\n".encode())
+                step.bytes += file.write(f"{digest}  {key}\n".encode())
+                step.moves += 1
             file.flush()
             os.fsync(file.fileno())
     with disk.guarded("rename to", path):

@@ -104,9 +104,10 @@ class Part:
             return hasher(algorithm, self._spool).digest()
         if algorithm != "sha256":
             found = hasher(algorithm)
-            with self.reader() as file, disk.guarded("read", self.path):
+            with self.reader() as file, disk.guarded("read", self.path) as step:
                 while block := file.read(disk.READ_BLOCK_BYTES):
                     found.update(block)
+                    step.moves += 1
             return found.digest()
         with disk.guarded("write", self.path):
             self._flush()
@@ -121,7 +122,7 @@ class Part:
         if self._raw is None:
             disk.write_new(self.path, self._spool, durably=durably)
             return hashlib.sha256(self._spool).hexdigest(), len(self._spool), durably
-        with disk.guarded("write", self.path), self._raw:
+        with disk.guarded("write", self.path, self.size_bytes), self._raw:
             self._flush()
             os.fsync(self._raw.fileno())
         return self._raw.sha256.hexdigest(), self.size_bytes, True

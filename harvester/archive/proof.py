@@ -23,6 +23,7 @@ import re
 
 import anyio.to_thread
 
+from harvester.archive import steps
 from harvester.archive.digest import etag_md5, promised
 from harvester.archive.part import Part
 from harvester.container.sniff import Container, Measure, measure, sniff
@@ -109,7 +110,8 @@ class Judge:
         return proof
 
     def _examine(self, container: Container) -> tuple[Measure, bytes]:
-        with self._part.reader() as file:
+        part = self._part
+        with part.reader() as file, steps.step("read", part.path, part.size_bytes):
             measured = measure(file, container)
             return measured, self._part.digest()
 

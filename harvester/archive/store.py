@@ -108,13 +108,13 @@ class Archive:
         """Make everything durable that a group needs before it gets its names: folders, journal, the files themselves."""
         for folder in folders:
             disk.make_folders(self.root, folder)
-        waiting = sum(not each.durable for each in staged)
+        waiting = [each.file.bytes for each in staged if not each.durable]
         if new := [each.file for each in staged if each.part]:
             disk.overwrite(self.root / run_key(self.run_id, GROUP), encoded(new), durably=not waiting)
         began = time.perf_counter()
         if waiting:
-            disk.sync_file_system(self.parts)
-        self.durability.synced(waiting, time.perf_counter() - began)
+            disk.sync_file_system(self.parts, sum(waiting))
+        self.durability.synced(len(waiting), time.perf_counter() - began)
 
     def _tell(self, folders: set[str], events: list[Event]) -> None:
         """Make a group's names durable, then its ledger lines."""

@@ -149,8 +149,8 @@ class _Books:
         self._open.update(unbegun)
         self._result.notes += [f"the run {run_id} has not begun; the next run sweeps it" for run_id in unbegun]
         started = []
-        with disk.guarded("read", self._archive / RUNS):
-            for folder in ledger.run_folders(self._archive):
+        with disk.guarded("read", self._archive / RUNS) as step:
+            for folder in step.over(ledger.run_folders(self._archive)):
                 if (folder / LEDGER).is_file():
                     started.append((_first_seq(folder / LEDGER), folder.name))
                 elif folder.name not in self._open:
@@ -160,8 +160,8 @@ class _Books:
     def _read_ledger(self, run_id: str, after: ledger.Position) -> ledger.Position:
         """Read one ledger. A line that breaks the chain is a finding; reading goes on behind it."""
         key = run_key(run_id, LEDGER)
-        with disk.guarded("read", self._archive / key), (self._archive / key).open("rb") as file:
-            for raw in file:
+        with disk.guarded("read", self._archive / key) as step, (self._archive / key).open("rb") as file:
+            for raw in step.over(file):
                 if not raw.endswith(b"\n"):
                     self._result.notes.append(f"{key} ends in a torn line; the next run cuts it off")
                     break
@@ -192,8 +192,8 @@ class _Books:
         """Hold a manifest against the ledger's files, and take in the files that only manifests name."""
         key = run_key(run_id, MANIFEST)
         own = {run_key(run_id, LEDGER), run_key(run_id, ACCOUNT), *([MARK] if is_first else ())}
-        with disk.guarded("read", self._archive / key), (self._archive / key).open("rb") as file:
-            for number, raw in enumerate(file, start=1):
+        with disk.guarded("read", self._archive / key) as step, (self._archive / key).open("rb") as file:
+            for number, raw in enumerate(step.over(file), start=1):
                 digest, _, path = raw.decode("utf-8", "replace").rstrip("\n").partition("  ")
                 known = self._db.execute("SELECT sha256 FROM file WHERE path = ?", (path,)).fetchone()
                 if known is None and path in own:

@@ -48,9 +48,9 @@ def test_only_file_systems_of_the_kernel_s_own_are_trusted(tmp_path: Path) -> No
 
 def test_what_cannot_be_made_durable_is_an_error_of_the_storage(tmp_path: Path) -> None:
     """A sync that fails names the folder; one that succeeds says nothing."""
-    disk.sync_file_system(tmp_path)
+    disk.sync_file_system(tmp_path, 0)
     with pytest.raises(StorageError, match=f"make durable what lies in {tmp_path}/none"):
-        disk.sync_file_system(tmp_path / "none")
+        disk.sync_file_system(tmp_path / "none", 0)
     handle = os.open(tmp_path, os.O_RDONLY)
     os.close(handle)
     with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
