@@ -74,7 +74,9 @@ def alarms_after(scope: Scope, coverage: Coverage, known: Known, query: Query, n
         return []
     day = dt.timedelta(days=1)
     past = [run for run in under(query, known.past) if run.coverage.proven]
-    looked_at = [run.closed_at.astimezone(now.tzinfo).date() - day for run in past]
+    looked_at = [  # a run of the future had a wrong clock, and would silence all that is told until then
+        run.closed_at.astimezone(now.tzinfo).date() - day for run in past if run.closed_at <= now
+    ]
     first = scope.date_from + MARGIN_DAYS * day if scope.date_from else min(coverage.days, default=None)
     if first is None:
         return []

@@ -147,7 +147,7 @@ def _full_run_due(rhythm: Rhythm | None, past: Sequence[PastRun], now: dt.dateti
         return f"every {rhythm} runs, as full_every says" if since >= rhythm else None
     days_ago = (now.weekday() - WEEKDAYS.index(rhythm)) % 7
     began_at = now.replace(hour=0, minute=0, second=0, microsecond=0) - dt.timedelta(days=days_ago)
-    if full and ended[full[-1]].closed_at >= began_at:
+    if full and began_at <= ended[full[-1]].closed_at <= now:  # one of the future had a wrong clock
         return None
     return f"the first run since {rhythm}, as full_every says"
 

@@ -17,6 +17,7 @@ import msgspec
 from harvester.archive import disk, ledger
 from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.layout import ACCOUNT, run_key
+from harvester.archive.ledger import now_text
 from harvester.archive.local import BULLETIN, LocalState, remembered_folder
 from harvester.archive.mark import require_mark
 from harvester.bulletin import ENDED, STUCK, Bulletin, read_bulletin
@@ -116,8 +117,8 @@ def say_what_is_told(settings: Settings) -> None:
 
 def attempt_text(attempt: Bulletin | None, running: bool, last_run: LastRun | None) -> str:
     """Return what there is to tell of an attempt besides what the archive tells of its last run; it may be nothing."""
-    if attempt is None or (last_run and (last_run.finished_at or "") > attempt.at):
-        return ""  # a run of another machine, or with another state folder, came behind it
+    if attempt is None or (last_run and attempt.at < (last_run.finished_at or "") <= now_text()):
+        return ""  # a run of another machine, or with another state folder, came behind it; one of the future had a wrong clock
     which = f"the run {attempt.run}" if attempt.run else f"the attempt of {attempt.began_at}"
     code = "" if attempt.exit_code is None else f" with exit code {attempt.exit_code}"
     reason = f": {attempt.said}" if attempt.said else ""

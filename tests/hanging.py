@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import mfusepy  # type: ignore[import-untyped]
+import mfusepy
 
 
 class Hanging(mfusepy.Operations):  # type: ignore[misc]

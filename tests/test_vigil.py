@@ -134,7 +134,15 @@ async def ended(process: anyio.abc.Process) -> tuple[int, str]:
 
 
 @needs_fuse
-@pytest.mark.parametrize(("operation", "after"), [("fsync", 30), ("write", 5), ("rename", 1), ("statfs", 10)])
+@pytest.mark.parametrize(
+    ("operation", "after"),
+    [
+        ("fsync", 30),
+        pytest.param("write", 5, marks=pytest.mark.fault),
+        pytest.param("rename", 1, marks=pytest.mark.fault),
+        pytest.param("statfs", 10, marks=pytest.mark.fault),
+    ],
+)
 async def test_a_share_that_hangs_ends_the_run(
     platform: Platform, harvests: Harvests, share: Share, operation: str, after: int
 ) -> None:
@@ -157,6 +165,7 @@ async def test_a_share_that_hangs_ends_the_run(
     assert bulletin(harvests)["verdict"] == "complete"
 
 
+@pytest.mark.fault
 @needs_fuse
 @pytest.mark.parametrize("operation", ["fsync", "mkdir", "getattr"])
 async def test_a_share_that_hangs_from_the_start_ends_the_run(harvests: Harvests, share: Share, operation: str) -> None:
@@ -171,6 +180,7 @@ async def test_a_share_that_hangs_from_the_start_ends_the_run(harvests: Harvests
     assert f"(fuse of share on {share.mount})" in said
 
 
+@pytest.mark.fault
 @needs_fuse
 async def test_a_share_that_hangs_at_night_is_told_in_the_morning(
     platform: Platform, harvests: Harvests, share: Share
@@ -195,6 +205,7 @@ async def test_a_share_that_hangs_at_night_is_told_in_the_morning(
     assert (await ended(look))[0] == 6
 
 
+@pytest.mark.fault
 @needs_fuse
 async def test_a_process_that_cannot_end_is_told_of(platform: Platform, harvests: Harvests, share: Share) -> None:
     """While a thread waits in the kernel the lock is held: the next run ends with 7, and `status` names the process."""
@@ -210,6 +221,7 @@ async def test_a_process_that_cannot_end_is_told_of(platform: Platform, harvests
     assert f"its process ({process.pid}) is there until the storage answers" in status.stdout.decode()
 
 
+@pytest.mark.fault
 @needs_fuse
 async def test_a_share_that_hangs_ends_the_round(platform: Platform, harvests: Harvests, share: Share) -> None:
     """Of several accounts, those behind the one whose storage hangs are not begun, and the report tells of all."""
@@ -232,6 +244,7 @@ async def test_a_share_that_hangs_ends_the_round(platform: Platform, harvests: H
     assert not (harvests.folder / "three").exists()
 
 
+@pytest.mark.fault
 @needs_fuse
 async def test_a_slow_share_is_no_share_that_hangs(harvests: Harvests, share: Share) -> None:
     """A run whose steps all end is left alone, however many there are."""
