@@ -162,7 +162,7 @@ def _account(archive: Path, run_id: str) -> LastRun | None:
     try:
         with disk.guarded("read", path):
             return msgspec.json.decode(path.read_bytes(), type=LastRun) if path.exists() else None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return LastRun(run=run_id, verdict=f"its account cannot be read ({error}); `harvester verify` tells more")
 
 

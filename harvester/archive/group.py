@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from harvester.archive import disk, ledger
-from harvester.archive.layout import LEDGER, PARTS, run_key
+from harvester.archive.layout import FILE_KEY, LEDGER, PARTS, run_key
 from harvester.model import File
 
 GROUP = f"{PARTS}/group.json"
@@ -32,9 +32,10 @@ def unwritten(archive: Path, run_id: str) -> list[File]:
     with disk.guarded("read", path):
         data = path.read_bytes()
     try:
-        named = {file.path: file for file in msgspec.json.decode(data, type=list[File])}
-    except (msgspec.DecodeError, UnicodeDecodeError):  # torn: nothing had been named yet
+        listed = msgspec.json.decode(data, type=list[File])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # torn: nothing had been named yet
         return []
+    named = {file.path: file for file in listed if FILE_KEY.fullmatch(file.path)}  # others may lead out of the archive
     if disk.exists(archive / run_key(run_id, LEDGER)):
         for line in ledger.whole_lines(archive, run_id):
             for file in line.files:

@@ -31,6 +31,12 @@ PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]*", re.ASCII)
 MADE = re.compile(r".*-x[0-9a-f]{10}", re.ASCII)
 RUN_STAMP = "%Y%m%dT%H%M%SZ"
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}", re.ASCII)
+PLACE = re.compile(r"(?:\d{4}/\d{2}/\d{2}|undated)/[a-z0-9][a-z0-9_-]{0,79}", re.ASCII)
+"""What `call_place` returns. A ledger that tells of others was altered, and would lead out of the archive."""
+
+FILE_KEY = re.compile(rf"{PLACE.pattern}(?:\.v\d{{1,9}})?\.[a-z0-9]{{2,5}}", re.ASCII)
+"""What `versioned` returns."""
+
 DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[ T].*)?", re.ASCII | re.DOTALL)
 
 

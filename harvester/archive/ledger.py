@@ -16,12 +16,12 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from harvester.archive import disk, steps
-from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, RUN_ID, RUNS
+from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, PLACE, RUN_ID, RUNS
 from harvester.errors import LedgerError
 from harvester.model import Coverage, File, PastRun, State
 
@@ -54,7 +54,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     at: str
     id: str | None = None
     digest: str | None = None
-    place: str | None = None
+    place: Annotated[str, msgspec.Meta(pattern=f"^{PLACE.pattern}\\Z")] | None = None  # files are written there
     version: int | None = None
     recording: Side | None = None
     transcript: Side | None = None

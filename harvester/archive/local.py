@@ -133,5 +133,5 @@ def _read_known(path: Path) -> _Known | None:
         data = path.read_bytes()
     try:
         return msgspec.json.decode(data, type=_Known)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

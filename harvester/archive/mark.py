@@ -121,7 +121,7 @@ def check_owner(mark: Mark, platform: str, account: str | None) -> None:
 def _decode(path: Path) -> Mark:
     try:
         mark = msgspec.json.decode(path.read_bytes(), type=Mark)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MarkError(f"{path} cannot be read ({error}); restore it from a copy of the archive") from error
     if mark.format > FORMAT:
         raise MarkError(f"{path} is of format {mark.format}, and this harvester knows {FORMAT}; use a newer harvester")

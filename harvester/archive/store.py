@@ -236,11 +236,18 @@ def new_run_id(root: Path, now: dt.datetime) -> str:
 
     It sorts behind every run that lies in the archive, so that `cat runs/*/ledger.jsonl` is the chain. Where the clock was
     set back, or the second is the same, it bears the second after the newest run's; the ledger's lines tell the time as it was.
+    Raises StorageError when there is none behind it.
     """
     newest = max((name for name in disk.names(root / RUNS) if RUN_ID.fullmatch(name)), default="")
     stamp = now.astimezone(dt.UTC).strftime(RUN_STAMP)
     if newest and newest[: len(stamp)] >= stamp:
-        after = dt.datetime.strptime(newest[: len(stamp)], RUN_STAMP) + dt.timedelta(seconds=1)
+        try:
+            after = dt.datetime.strptime(newest[: len(stamp)], RUN_STAMP) + dt.timedelta(seconds=1)
+        except (ValueError, OverflowError):
+            raise StorageError(
+                f"the name of {root / RUNS / newest} is no instant behind which another can come; "
+                "harvester has not made that folder: take it out of the archive"
+            ) from None
         stamp = after.strftime(RUN_STAMP)
     return f"{stamp}-{secrets.token_hex(4)}"
 
