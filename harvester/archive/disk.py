@@ -135,11 +135,18 @@ def sync_file(path: Path) -> None:
 
 
 def make_folders(root: Path, key: str) -> None:
-    """Create the folder `key` below `root` and durable entries for each that is new. `root` itself must exist."""
+    """Create the folder `key` below `root` and durable entries for each that is new. `root` itself must exist.
+
+    A symbolic link on the way is a StorageError: whoever can write to a share could lead us out of it by one.
+    """
     missing = []
     folder = root / key
-    while folder != root and not exists(folder):
-        missing.append(folder)
+    while folder != root:
+        found = _look_at(folder)
+        if found is None:
+            missing.append(folder)
+        elif stat.S_ISLNK(found.st_mode):
+            raise StorageError(f"{folder} is a symbolic link, which may lead out of the archive; put a folder there")
         folder = folder.parent
     for new in reversed(missing):
         with guarded("create the folder", new), suppress(FileExistsError):

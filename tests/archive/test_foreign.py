@@ -93,6 +93,19 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path, name: str) -> None:
         new_run_id(tmp_path, NOW)
 
 
+@pytest.mark.parametrize("link", ["2025", "2025/08", "2025/08/04", "runs"])
+def test_a_link_leads_nowhere_else(tmp_path: Path, link: str) -> None:
+    """A symbolic link in the place of a folder is refused before anything is written behind it."""
+    site = Site(tmp_path)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (site.root / link).parent.mkdir(parents=True, exist_ok=True)
+    (site.root / link).symlink_to(outside)
+    with pytest.raises(StorageError, match="is a symbolic link"):
+        anyio.run(fill, site)
+    assert not list(outside.iterdir())
+
+
 def test_depth_is_refused_in_words(tmp_path: Path) -> None:
     """JSON that is nested without end, where we expect our own files, is refused or taken for nothing, and is no bug."""
     deep = b'{"x":' + DEEP + b"}"
