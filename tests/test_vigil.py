@@ -107,18 +107,20 @@ def log_of(harvests: Harvests) -> str:
 async def until_given_up(harvests: Harvests, process: anyio.abc.Process) -> dict[str, Any]:
     """Wait until the process has ended itself as far as the kernel allows; return what status.json says."""
     with anyio.fail_after(LIMIT_SECONDS):
-        while threads_of(process) - set("DZX"):  # noqa: ASYNC110 - the kernel has no event for it
+        while len(threads_of(process)) < 2:  # noqa: ASYNC110 - it has not begun to keep vigil
+            await anyio.sleep(0.005)
+        while set(threads_of(process)) - set("DZX"):  # noqa: ASYNC110 - the kernel has no event for it
             await anyio.sleep(0.02)
     return bulletin(harvests)
 
 
-def threads_of(process: anyio.abc.Process) -> set[str]:
+def threads_of(process: anyio.abc.Process) -> list[str]:
     """Return the states of a process's threads, see proc(5): D waits in the kernel and cannot be ended."""
     texts = []
     for stat in Path(f"/proc/{process.pid}/task").glob("*/stat"):
         with suppress(FileNotFoundError, ProcessLookupError):
             texts.append(stat.read_text())
-    return {text.rpartition(")")[2].split()[0] for text in texts}
+    return [text.rpartition(")")[2].split()[0] for text in texts]
 
 
 async def ended(process: anyio.abc.Process) -> tuple[int, str]:
