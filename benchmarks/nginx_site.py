@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import json
+import os
 import random
+import shutil
 import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 from harvester.demo import mpeg
 from harvester.demo.answers import php_json
@@ -37,7 +41,13 @@ PER_PAGE = 100
 MOST_SECONDS = 230
 ANSWERS_WITHIN_SECONDS = 10
 
+SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+"""Where Debian keeps nginx, which is not in everybody's PATH."""
+
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
 CONFIGURATION = """
+{user}
 worker_processes 2;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log warn;
@@ -110,6 +120,7 @@ class Site:
         (self.folder / "nginx.conf").write_text(
             CONFIGURATION.format(
                 folder=self.folder,
+                user="user root;" if os.geteuid() == 0 else "",  # nobody else can read a temporary folder of root's
                 first=days[0],
                 last=days[-1],
                 days=" ".join(f"{day} {day};" for day in days),
@@ -123,7 +134,7 @@ class Site:
 
     def __enter__(self) -> Site:
         """Start nginx and wait until it answers. SystemExit when it does not."""
-        command = ["nginx", "-c", str(self.folder / "nginx.conf"), "-p", str(self.folder)]
+        command = [nginx_path() or "nginx", "-c", str(self.folder / "nginx.conf"), "-p", str(self.folder)]
         self._nginx = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + ANSWERS_WITHIN_SECONDS
         while not _answers(self._port):
@@ -140,6 +151,12 @@ class Site:
     def cpu_seconds(self) -> float:
         """CPU seconds that nginx has spent so far, its workers included."""
         return sum(_cpu_seconds(pid) for pid in _children(self._nginx.pid))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of all calls, as the list has them."""
+        edges = ((FIRST_DAY + dt.timedelta(days=day)).isoformat() for day in (0, DAYS - 1))
+        pages = self.folder.joinpath("api", *edges, str(PER_PAGE)).glob("*.json")
+        return [row for page in pages for row in json.loads(page.read_bytes())["data"]]
 
     def recording_of(self, call_id: int) -> Path:
         """The file that is served as a call's recording."""
@@ -194,6 +211,11 @@ class Site:
         )  # fmt: skip
 
 
+def nginx_path() -> str | None:
+    """Return where nginx is, or None."""
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:{SBIN}")
+
+
 def free_port() -> int:
     """Return a port on 127.0.0.1 that was free a moment ago."""
     with socket.socket() as found:
@@ -216,4 +238,4 @@ def _children(pid: int) -> list[int]:
 
 def _cpu_seconds(pid: int) -> float:
     behind_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(behind_name[11]) + int(behind_name[12])) / 100
+    return (int(behind_name[11]) + int(behind_name[12])) / TICKS_PER_SECOND

@@ -15,7 +15,8 @@ import msgspec
 
 HEAD = """# Results
 
-Figures of `benchmarks/scale.py`, each beside its target. A section is replaced when its measurement is run again.
+Figures of `benchmarks/scale.py` and `benchmarks/peers.py`, each beside its target. A section is replaced when its
+measurement is run again.
 Figures of memory and ratios hold on any machine; times are those of the machine named, and of the load that it had.
 MB are millions of bytes.
 """
@@ -30,12 +31,20 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     met: bool | None = None
 
 
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of several things beside each other. The first column names the thing."""
+
+    columns: list[str]
+    rows: list[list[str]]
+
+
 class Section(msgspec.Struct, frozen=True, kw_only=True):
-    """One measurement: its figures, and how they were got."""
+    """One measurement: its figures, and how they were got; before them a table, where there is more to show."""
 
     title: str
     figures: list[Figure]
     how: str
+    table: Table | None = None
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,14 +60,17 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             text=f"{os.cpu_count()} cores ({_processor()}), {memory_bytes / 2**30:.0f} GiB of memory, "
             f"{platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}, "
-            f"archive on {_file_system(folder)}",
+            f"archive on {file_system(folder)}",
             load_at_start=os.getloadavg()[0],
         )
 
 
 def text_of(section: Section, machine: Machine) -> str:
     """Return a section as Markdown."""
-    lines = [f"## {section.title}", "", "| figure | target | measured | |", "|---|---|---|---|"]
+    lines = [f"## {section.title}", ""]
+    if section.table:
+        lines += [*_table_lines(section.table), ""]
+    lines += ["| figure | target | measured | |", "|---|---|---|---|"]
     for figure in section.figures:
         verdict = {True: "met", False: "**not met**", None: ""}[figure.met]
         lines.append(f"| {figure.name} | {figure.target} | {figure.measured} | {verdict} |")
@@ -86,6 +98,11 @@ def megabytes(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:.0f} MB"
 
 
+def _table_lines(table: Table) -> list[str]:
+    rule = "|---|" + "---:|" * (len(table.columns) - 1)
+    return [f"| {' | '.join(table.columns)} |", rule, *(f"| {' | '.join(row)} |" for row in table.rows)]
+
+
 def _processor() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         name, _, value = line.partition(":")
@@ -94,7 +111,7 @@ def _processor() -> str:
     return platform.machine()
 
 
-def _file_system(folder: Path) -> str:
+def file_system(folder: Path) -> str:
     """Return the type of the file system that a folder lies on: that of the longest mount point above it."""
     found = ("", "an unknown file system")
     for line in Path("/proc/mounts").read_text().splitlines():
