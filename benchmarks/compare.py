@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,9 @@ from outcome import check, expected_of
 RUNNER = Path(__file__).with_name("runner.py")
 WORK = "work"
 """Where a contestant writes, beside what is measured of it."""
+
+MOST_SECONDS = 1800
+"""A run that takes longer hangs, as wget2 1.99 was seen to do when it read its list from a pipe."""
 
 GIGABYTE = 1e9
 
@@ -81,14 +85,21 @@ def run_once(contestant: Contestant, site: Site, folder: Path, python: str) -> R
     nginx_before = site.cpu_seconds()
     command = [sys.executable, "-I", "-S", str(RUNNER), str(figures), *contestant.command(work, python)]
     with said.open("wb") as file:
-        status = subprocess.call(
+        process = subprocess.Popen(
             command,
             cwd=work,
             env=contestant.environment(work, site),
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
+            start_new_session=True,
         )
+    try:
+        status = process.wait(MOST_SECONDS)
+    except BaseException:  # such as Ctrl-C: all of its processes are to end, not the first alone
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
     if status:
         raise SystemExit(f"{contestant.name} ended with {status}:\n{said.read_text(errors='replace')[-2000:]}")
     run = msgspec.json.decode(figures.read_bytes(), type=Run)

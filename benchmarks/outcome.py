@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from contestants import Contestant, files_of_calls
 from nginx_site import Site
 
 MOST_SHOWN = 3
+
+_HASHED = re.compile(r"(?P<digest>[0-9a-f]{64}) [ *](?:.*/)?(?P<name>[^/]+)")
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +70,7 @@ def manifest_of(contestant: Contestant, folder: Path) -> dict[str, str]:
     """Return the SHA-256 of each file that a contestant has hashed, by the file's name."""
     manifests = folder.glob(contestant.manifest) if contestant.manifest else ()
     lines = (line for path in manifests for line in path.read_text().splitlines())
-    return {path.rpartition("/")[2]: digest for digest, path in (line.split("  ", 1) for line in lines)}
+    return {found["name"]: found["digest"] for line in lines if (found := _HASHED.fullmatch(line))}
 
 
 def sha256_of(path: Path) -> str:

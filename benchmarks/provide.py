@@ -55,7 +55,7 @@ def provide_python(packages: Iterable[str], environment: Path) -> str:
     python = environment / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
+    install = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check", *packages]
     if subprocess.call(install):
         raise SystemExit(f"could not install {', '.join(packages)} into {environment}")
     return str(python)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 from compare import GIGABYTE, Run, Runs, fastest, median, ratio
-from contestants import HARVESTER, Contestant
+from contestants import HARVESTER, SHA256SUM, Contestant
 from results import Figure, Section, Table, file_system, megabytes
 
 MOST_TO_SHELL = 1.0
@@ -49,7 +49,7 @@ def section_of(contestants: list[Contestant], runs: Runs, size: Size, place: Pat
         figures=_targets(peers, runs),
         how="The whole job over HTTPS from nginx on the same machine: list, download, transcript and metadata of each call, and "
         "the SHA-256 of each recording, which the script and Scrapy leave out. Only harvester's files are durable when it ends. "
-        f"{len(runs[HARVESTER])} rounds, the order changing; medians, and the median of the rounds' ratios. After each run the "
+        f"Rounds: {len(runs[HARVESTER])}, the order changing; medians, and the median of the rounds' ratios. After each run the "
         f"files were compared with those that nginx serves. Downloads at once: {_parallel(peers)}; harvester with its defaults.",
     )
 
@@ -73,22 +73,26 @@ def _row(contestant: Contestant, runs: Runs, size: Size) -> list[str]:
 
 
 def _targets(peers: list[Contestant], runs: Runs) -> list[Figure]:
-    shells = [each.name for each in peers if each.shell]
     figures = []
-    if shells:
+    if shells := [each.name for each in peers if each.digest == SHA256SUM]:
         best = fastest(runs, shells)
-        figures.append(_target(runs, best, MOST_TO_SHELL, f"the fastest complete pipeline of the shell ({best})"))
-    if "script" in runs:
-        figures.append(_target(runs, "script", MOST_TO_SCRIPT, "the script"))
-    if "scrapy" in runs:
-        figures.append(_target(runs, "scrapy", MOST_TO_SCRAPY, "Scrapy"))
+        figures.append(_target(runs, best, f"the fastest pipeline with sha256sum ({best})", MOST_TO_SHELL))
+    if others := [each.name for each in peers if each.digest not in ("", SHA256SUM)]:
+        best = fastest(runs, others)
+        figures.append(_target(runs, best, f"a pipeline with a faster digest ({best})"))
+    for name, title, most in (("script", "the script", MOST_TO_SCRIPT), ("scrapy", "Scrapy", MOST_TO_SCRAPY)):
+        if name in runs:
+            figures.append(_target(runs, name, title, most))
     return figures
 
 
-def _target(runs: Runs, name: str, most: float, title: str) -> Figure:
+def _target(runs: Runs, name: str, title: str, most: float | None = None) -> Figure:
     times = ratio(runs, HARVESTER, name)
     return Figure(
-        name=f"time on the clock, against {title}", target=f"at most {most}", measured=f"{times:.2f}", met=times <= most
+        name=f"time on the clock, against {title}",
+        target="" if most is None else f"at most {most}",
+        measured=f"{times:.2f}",
+        met=None if most is None else times <= most,
     )
 
 

@@ -1,9 +1,10 @@
 #!/bin/sh
-# curl --parallel fetches the recordings; jq, awk and sha256sum do the rest. Nothing is durable.
+# curl --parallel fetches the recordings; jq, awk and a digest do the rest. Nothing is durable.
 . "${0%/*}/calls.sh"
 
 list_pages
-write_calls
-awk -F / '{ print "url = " $0; print "output = calls/" $NF }' urls > downloads
+jq --raw-output '.data[] | select(.recording_url) | "url = \(.recording_url)\noutput = calls/\(.id).mp3"' pages/*.json > downloads
+write_calls &
 curl --no-progress-meter --fail --cacert "$CA_FILE" --parallel --parallel-max "$PARALLEL" --config downloads
+wait $!
 write_manifest
