@@ -18,6 +18,7 @@ import re
 import shutil
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -50,42 +51,33 @@ def main(arguments: list[str]) -> None:
     contestants = _chosen(asked.only, dict(asked.parallel))
     whole = not (asked.size or asked.smoke or asked.only or asked.parallel) and times >= ROUNDS
     results = asked.results or (RESULTS if whole else None)
-    with tempfile.TemporaryDirectory(prefix="harvester-peers-") as temporary:
-        folder = (asked.folder or Path(temporary)).resolve()
+    with ExitStack() as until_the_end:  # nothing is removed before: see `hollow_out`
+
+        def made_in(place: Path | None) -> Path:
+            return Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="harvester-peers-", dir=place)))
+
+        folder = asked.folder.resolve() if asked.folder else made_in(None)
         folder.mkdir(parents=True, exist_ok=True)
         contestants, pythons = _provided(contestants, folder, install=not asked.smoke)
-        places = asked.on or ([Path(temporary)] if asked.smoke else [MEMORY, Path(temporary)])
+        places = asked.on or ([folder] if asked.smoke else [MEMORY, Path(tempfile.gettempdir())])
         for size in sizes:
+            site = Site(made_in(folder), calls=size.calls, recording_bytes=size.recording_bytes)
+            site.make()
             for place in places:
-                compare(contestants, pythons, size, place, folder, times, results)
+                machine = Machine.here(place)
+                _check_room(place, size)
+                with site:
+                    runs = rounds(contestants, site, made_in(place), times=times, pythons=pythons, say=_say)
+                text = text_of(section_of(contestants, runs, size, place), machine)
+                print(text, flush=True)
+                if results:
+                    put(results, text)
 
 
-def compare(
-    contestants: list[Contestant],
-    pythons: dict[str, str],
-    size: Size,
-    place: Path,
-    folder: Path,
-    times: int,
-    results: Path | None,
-) -> None:
-    """Compare at one size in one place; print the figures and, where `results` are kept, put them there."""
+def _check_room(place: Path, size: Size) -> None:
     needed = size.calls * (size.recording_bytes + BESIDE_RECORDINGS_BYTES)
     if shutil.disk_usage(place).free < needed:
         raise SystemExit(f"{place} has no room for {needed / 1e9:.1f} GB; name another folder with --on")
-    machine = Machine.here(place)
-    with (
-        tempfile.TemporaryDirectory(prefix="site-", dir=folder) as site_folder,
-        tempfile.TemporaryDirectory(prefix="harvester-peers-", dir=place) as own,
-    ):
-        site = Site(Path(site_folder), calls=size.calls, recording_bytes=size.recording_bytes)
-        site.make()
-        with site:
-            runs = rounds(contestants, site, Path(own), times=times, pythons=pythons, say=_say)
-    text = text_of(section_of(contestants, runs, size, place), machine)
-    print(text, flush=True)
-    if results:
-        put(results, text)
 
 
 def _provided(contestants: list[Contestant], folder: Path, *, install: bool) -> tuple[list[Contestant], dict[str, str]]:
