@@ -13,6 +13,7 @@ import logging
 import logging.handlers
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -69,6 +70,23 @@ class _Screen(logging.StreamHandler):  # type: ignore[type-arg]
             super().emit(record)
 
 
+class _Kept(logging.handlers.RotatingFileHandler):
+    """Writes to the kept log until that takes no more: then it says so once, and the run goes on without.
+
+    The local disk being full ends a run all the same, by the checkpoint; a log alone is worth no call.
+    """
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        logging.getLogger("harvester").removeHandler(self)
+        with suppress(OSError):  # what could not be written is tried once more by that
+            self.close()
+        logging.getLogger(__name__).warning("no log is kept from here on: %s: %s", self.baseFilename, error.strerror)
+
+
 def set_up(*, verbose: int, quiet: bool, as_json: bool) -> None:
     """Send log lines to standard error: warnings, with `verbose` 1 and 2 more, with `quiet` only errors."""
     screen = _Screen()
@@ -95,9 +113,7 @@ def keep_in(path: Path | None) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        kept = logging.handlers.RotatingFileHandler(
-            path, maxBytes=LOG_BYTES, backupCount=LOG_FILES - 1, encoding="utf-8", errors="backslashreplace"
-        )
+        kept = _Kept(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES - 1, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         logging.getLogger(__name__).warning("no log is kept: %s cannot be written (%s)", path, error.strerror)
         return

@@ -1,0 +1,70 @@
+"""Mount a file system that fails on order, and give it orders.
+
+In:   what is to go wrong.  Out: the same folder twice: as harvester is told of it, and as it really is.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.fault.orders import WRITING
+
+ROOT = Path(__file__).parents[2]
+MISSING = (
+    None
+    if shutil.which("fusermount3") and Path("/dev/fuse").exists() and os.geteuid() == 0
+    else "needs root, /dev/fuse and fuse3, which .ci/run installs"
+)
+"""Why tests with it cannot run here, or None."""
+
+
+class Fuse:
+    """The file system while it is mounted: `told` is the folder that fails, `plain` the one below, which never does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.told, self.plain, self.notes = (folder / name for name in ("share", "below", "notes"))
+
+    def order(
+        self,
+        do: str | int,
+        *requests: str,
+        path: str = "",
+        when: int = 1,
+        times: int | None = None,
+    ) -> None:
+        """From now on do so to the request number `when` of those whose path the pattern is found in, and `times` in all."""
+        order = {"do": do, "requests": requests or WRITING, "path": path, "when": when, "times": times}
+        part = self.notes / "orders.part"
+        part.write_text(json.dumps(order))
+        part.rename(self.notes / "orders.json")
+
+    def calm(self) -> None:
+        """From now on nothing goes wrong."""
+        (self.notes / "orders.json").unlink(missing_ok=True)
+
+    def asked(self, *requests: str) -> int:
+        """Return how many of these requests there have been."""
+        lines = (self.notes / "asked").read_text().splitlines()
+        return sum(line.split(" ", 1)[0] in (requests or WRITING) for line in lines)
+
+
+@contextmanager
+def mounted(folder: Path, *traits: str) -> Iterator[Fuse]:
+    """Mount it below a folder for the block."""
+    fuse = Fuse(folder)
+    for each in (fuse.told, fuse.plain, fuse.notes):
+        each.mkdir()
+    line = [sys.executable, "-m", "tests.fault.passthrough", str(fuse.plain), str(fuse.told), str(fuse.notes), *traits]
+    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE) as serving:
+        assert serving.stdout
+        assert serving.stdout.readline() == b"ready\n"
+        try:
+            yield fuse
+        finally:
+            subprocess.run(["umount", "-l", str(fuse.told)], check=True)
+            serving.wait()

@@ -1,0 +1,56 @@
+"""Let system calls of a run fail, or kill it at one of them: strace does it, in the kernel's own place.
+
+In:   which call, which of them, what happens.  Out: how the run ended, and whether it came to that.
+
+strace counts the calls of each thread by itself. So "the Nth" is that of whichever thread first comes so far, and of every other
+one that comes so far later.
+"""
+
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from tests.fault.scene import Ended, Scene
+
+MISSING = None if shutil.which("strace") else "needs strace, which .ci/run installs"
+"""Why tests with it cannot run here, or None."""
+
+CALL = re.compile(r"^(\d+) +(\w+)\(")
+
+
+class Traced(msgspec.Struct, frozen=True, kw_only=True):
+    """A run under strace. `lines` are those of the trace that tell of calls."""
+
+    ended: Ended
+    lines: list[str]
+
+    @property
+    def struck(self) -> bool:
+        """Whether the fault was met."""
+        return any("(INJECTED)" in line or "+++ killed by SIGKILL" in line for line in self.lines)
+
+    def most(self, call: str) -> int:
+        """Return how many of these calls the busiest thread made."""
+        counts = Counter(found[1] for line in self.lines if (found := CALL.match(line)) and found[2] == call)
+        return max(counts.values(), default=0)
+
+
+async def traced(
+    scene: Scene, calls: str, inject: str | None = None, paths: tuple[Path, ...] = (), arguments: tuple[str, ...] = ()
+) -> Traced:
+    """Run under strace. `inject` is its own form, such as `error=EIO:when=3`; `paths` limit all to calls on these files."""
+    trace = scene.folder / "trace"
+    line = before(trace, calls, inject, paths)
+    ended = await scene.ends(*arguments, before=line)
+    return Traced(ended=ended, lines=trace.read_text().splitlines())
+
+
+def before(trace: Path, calls: str, inject: str | None, paths: tuple[Path, ...] = ()) -> tuple[str, ...]:
+    """Return what stands before a command line that strace is to run."""
+    line: tuple[str, ...] = ("strace", "-f", "-y", "-qq", "-o", str(trace), "-e", f"trace={calls}")
+    if inject:
+        line += ("-e", f"inject={calls}:{inject}")
+    return (*line, *(part for path in paths for part in ("-P", str(path))))

@@ -1,0 +1,94 @@
+"""Rows 14 and 15: the storage answers with an error, at any call. Exit 6 with the path and what to do, and nothing lost."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harvester.demo.server import Platform
+from tests.fault import strace
+from tests.fault.invariants import assert_converges, assert_holds, assert_storage_error
+from tests.fault.scene import Scene, Tree, new_scene
+from tests.fault.strace import Traced, traced
+
+pytestmark = pytest.mark.skipif(bool(strace.MISSING), reason=str(strace.MISSING))
+
+ERRORS = ("ENOSPC", "EDQUOT", "EIO", "EROFS", "EACCES", "ESTALE", "EHOSTDOWN", "EFBIG")
+CALLS = "fsync", "rename", "mkdir"
+"""What only harvester's own writing does in a run: everything else would strike the interpreter too."""
+
+
+async def struck(scene: Scene, undisturbed: Tree, call: str, error: str, when: int) -> Traced:
+    """Let one call fail for each thread that comes so far, and assert all that holds."""
+    done = await traced(scene, call, f"error={error}:when={when}")
+    assert_holds(scene, done.ended, undisturbed)
+    if done.struck:
+        assert_storage_error(done.ended, str(scene.folder))
+    else:
+        assert done.ended.exit_code == 0
+    await assert_converges(scene, undisturbed)
+    return done
+
+
+def fsynced(lines: list[str]) -> Iterator[tuple[str, bool]]:
+    """Yield the path of each fsync in the trace, and whether it failed."""
+    for line in lines:
+        if "fsync(" in line:
+            yield line.partition("<")[2].partition(">")[0], "(INJECTED)" in line
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "when"),
+    [("fsync", "ENOSPC", 1), ("fsync", "EIO", 4), ("rename", "EDQUOT", 3), ("mkdir", "EROFS", 6), ("rename", "EIO", 1)],
+)
+async def test_an_error_of_the_storage_ends_the_run(
+    scene: Scene, undisturbed: Tree, call: str, error: str, when: int
+) -> None:
+    """Whatever fails, at whichever call: exit 6, a path and an advice, and the next run makes it good."""
+    assert (await struck(scene, undisturbed, call, error, when)).struck
+
+
+async def test_a_file_that_failed_to_become_durable_is_never_tried_again(scene: Scene, undisturbed: Tree) -> None:
+    """After EIO at an fsync the kernel may have dropped the bytes: no second fsync of that file is believed, or tried."""
+    done = await struck(scene, undisturbed, "fsync", "EIO", 5)
+    failed = set()
+    for path, injected in fsynced(done.lines):
+        assert path not in failed
+        failed |= {path} if injected else set()
+    assert failed
+
+
+@pytest.mark.parametrize(("call", "error"), [("pwrite64", "ENOSPC"), ("fdatasync", "EIO")])
+async def test_a_checkpoint_that_takes_no_more_ends_the_run(
+    scene: Scene, undisturbed: Tree, call: str, error: str
+) -> None:
+    """What the ledger says is never lost by it: exit 6 that names the checkpoint, and the next run catches up."""
+    await scene.ends("--limit", "1")
+    (checkpoint,) = scene.state.glob("*/checkpoint.db")
+    paths = tuple(checkpoint.with_name(checkpoint.name + suffix) for suffix in ("", "-wal", "-shm"))
+    done = await traced(scene, call, f"error={error}", paths)
+    assert_holds(scene, done.ended, undisturbed)
+    assert_storage_error(done.ended, str(checkpoint))
+    await assert_converges(scene, undisturbed)
+
+
+async def test_a_log_that_takes_no_more_costs_no_call(scene: Scene, undisturbed: Tree) -> None:
+    """The log is for reading later: when it cannot be written, the screen says so once and the run goes on."""
+    await scene.ends("--limit", "1")
+    (log,) = scene.state.glob("*/harvester.log")
+    done = await traced(scene, "write", "error=ENOSPC", (log,), arguments=("--limit", "2"))
+    assert done.struck
+    assert done.ended.exit_code == 3
+    assert done.ended.said.count(str(log)) == 1
+    assert_holds(scene, done.ended, undisturbed)
+    await assert_converges(scene, undisturbed)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("call", CALLS)
+async def test_an_error_at_every_call(platform: Platform, undisturbed: Tree, tmp_path: Path, call: str) -> None:
+    """Every fsync, rename and mkdir of a run fails once, with each of the errors in turn: nothing is lost, ever."""
+    dry = await traced(new_scene(platform, tmp_path), call)
+    for when in range(1, dry.most(call) + 1):
+        error = ERRORS[when % len(ERRORS)]
+        await struck(new_scene(platform, tmp_path), undisturbed, call, error, when)
