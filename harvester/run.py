@@ -294,6 +294,7 @@ class _Run:
     def _close(self, archive: Archive, course: Course, failure: HarvestError | None) -> None:
         """Close the run. Where the storage does not take even that, the next run mends it. Blocks."""
         self._board.enter(CLOSING)
+        failure = archive.explained(failure)
         try:
             coverage = course.conclude(ended_well=self._has_ended_well(failure))
             now = self._began_at.astimezone(self._settings.timezone)
@@ -303,4 +304,4 @@ class _Run:
                 archive.note(events.window_walked(result))
             archive.close(events.sums(self._account), self._account.as_json(), coverage)
         except StorageError as error:
-            self._conclude(failure or error)
+            self._conclude(archive.explained(failure or error))

@@ -179,6 +179,11 @@ class Checkpoint:
             self._learn(entries, position, runs, begun)
 
     @property
+    def archive_id(self) -> str:
+        """The id of the archive whose ledger it knows."""
+        return self._archive_id
+
+    @property
     def position(self) -> Position:
         """How far the checkpoint has read."""
         return msgspec.json.decode(self._about("position") or "{}", type=Position)

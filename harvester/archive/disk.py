@@ -2,9 +2,9 @@
 
 In:   paths and bytes.  Out: durable files, or a StorageError that names the path and what to do.
 
-What only POSIX has (fsync and lock of a folder) stands here alone, with the plain way beside it for other systems. An fsync that
-fails is never tried again on the same file: the kernel may have dropped the dirty pages and would report success
-(fsyncgate, 2018).
+What only POSIX has (fsync and lock of a folder; in `anchor.py` a folder held open) stands here alone, with the plain way beside
+it for other systems. An fsync that fails is never tried again on the same file: the kernel may have dropped the dirty pages and
+would report success (fsyncgate, 2018).
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ ADVICE = {
     errno.EIO: "the device reports an error; check the disk before the next run",
     errno.ESTALE: "the share was taken away; mount it again and run again",
     errno.EMFILE: "this process has too many open files; raise its limit (ulimit -n) or lower --workers, and run again",
+    errno.ENOENT: "it is not there; is the disk or the share still mounted?",
+    errno.ENOTCONN: "what serves the share has ended; mount it again and run again",
+    errno.EHOSTDOWN: "the machine that serves the share does not answer; wait until it does and run again",
+    errno.EHOSTUNREACH: "the machine that serves the share cannot be reached; mend the network and run again",
+    errno.ETIMEDOUT: "the machine that serves the share does not answer in time; wait until it does and run again",
     errno.EFBIG: "the file is too large for this file system, or for the limit of this process (ulimit -f)",
 }
 UNLOCKABLE = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL, errno.ENOSYS})
@@ -108,13 +113,19 @@ def sync_folder(folder: Path) -> bool:
     with guarded("make durable", folder):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(handle)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-                raise
-            return False
+            return sync_open_folder(handle)
         finally:
             os.close(handle)
+
+
+def sync_open_folder(handle: int) -> bool:
+    """Make the names in an open folder durable; False where this cannot be asked for. Raises OSError."""
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+        return False
     return True
 
 
@@ -145,13 +156,19 @@ def make_folders(root: Path, key: str) -> None:
         found = _look_at(folder)
         if found is None:
             missing.append(folder)
-        elif stat.S_ISLNK(found.st_mode):
-            raise StorageError(f"{folder} is a symbolic link, which may lead out of the archive; put a folder there")
+        else:
+            refuse_link(folder, found)
         folder = folder.parent
     for new in reversed(missing):
         with guarded("create the folder", new), suppress(FileExistsError):
             new.mkdir()
         sync_folder(new.parent)
+
+
+def refuse_link(path: Path, found: os.stat_result) -> None:
+    """Raise StorageError when what was found at a path, not followed, is a symbolic link."""
+    if stat.S_ISLNK(found.st_mode):
+        raise StorageError(f"{path} is a symbolic link, which may lead out of the archive; put a folder there")
 
 
 def exists(path: Path) -> bool:

@@ -22,15 +22,17 @@ import anyio.to_thread
 import msgspec
 
 from harvester.archive import disk, ledger
+from harvester.archive.anchor import Anchor
 from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.durability import Durability, is_local
 from harvester.archive.group import GROUP, encoded, unwritten
 from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, PARTS, RUN_ID, RUN_STAMP, RUNS, run_key
 from harvester.archive.ledger import Event, Ledger
 from harvester.archive.manifest import write_manifest
+from harvester.archive.mark import require_mark
 from harvester.archive.quickness import Quickness
 from harvester.archive.stage import Draft, Staged
-from harvester.errors import StorageError
+from harvester.errors import HarvestError, MarkError, StorageError
 from harvester.model import Coverage, Entry, File, Outcome, PastRun, State
 
 SMALL_DISK_SHARE = 0.01
@@ -50,12 +52,14 @@ class Archive:
         self._checkpoint = checkpoint
         self._min_free_bytes = min_free_bytes
         self._ledger: Ledger | None = None
+        self._anchor = Anchor(root)
 
     def begin(self, about: Event) -> list[str]:
         """Mend what earlier runs left, then start this one's ledger with `about`. Return the ids of the runs mended.
 
         Raises StorageError, LedgerError.
         """
+        self._check_place()
         self.check_room()
         mended = self._mend()
         self._ledger = Ledger(self.root / run_key(self.run_id, LEDGER), self._checkpoint.position)
@@ -93,6 +97,7 @@ class Archive:
         Whoever makes them throws in what they raise.
         """
         self._opened()
+        self._anchor.check()
         self.check_room()
         staged = [each for draft in drafts for each in draft.staged]
         parts = [(each.part, each.file) for each in staged if each.part]
@@ -107,7 +112,7 @@ class Archive:
     def _ready(self, folders: set[str], staged: Sequence[Staged]) -> None:
         """Make everything durable that a group needs before it gets its names: folders, journal, the files themselves."""
         for folder in folders:
-            disk.make_folders(self.root, folder)
+            self._anchor.make_folders(folder)
         waiting = [each.file.bytes for each in staged if not each.durable]
         if new := [each.file for each in staged if each.part]:
             disk.overwrite(self.root / run_key(self.run_id, GROUP), encoded(new), durably=not waiting)
@@ -134,15 +139,24 @@ class Archive:
             event["coverage"] = msgspec.to_builtins(coverage, str_keys=True)
             verdict = str(sums.get("verdict", ""))
             runs = [PastRun(run=self.run_id, closed_at=dt.datetime.now(dt.UTC), verdict=verdict, coverage=coverage)]
+        self._anchor.check()
         self._append([event], runs=runs)
         self.abandon()
         _finish_run(self.root, self.run_id, account)
 
     def abandon(self) -> None:
         """Let go of the files without closing the run; the next run mends it."""
-        if self._ledger:
-            self._ledger.close()
-            self._ledger = None
+        self._close_ledger()
+        self._anchor.close()
+
+    def explained(self, failure: HarvestError | None) -> HarvestError | None:
+        """Return why a run has failed: where its archive is no more what its path leads to, that, and else the `failure`."""
+        try:
+            if isinstance(failure, StorageError):
+                self._anchor.check()
+        except StorageError as error:
+            return error
+        return failure
 
     def check_room(self) -> None:
         """Raise StorageError when less is free than must stay free."""
@@ -175,8 +189,19 @@ class Archive:
         try:
             yield
         except StorageError:
-            self.abandon()
+            self._close_ledger()
             raise
+
+    def _close_ledger(self) -> None:
+        if self._ledger:
+            self._ledger.close()
+            self._ledger = None
+
+    def _check_place(self) -> None:
+        """Make sure that the folder held open is the archive that is meant: a share may have come or gone since it was found."""
+        if require_mark(self.root).archive_id != self._checkpoint.archive_id:
+            raise MarkError(f"another archive lies at {self.root} by now: is the right disk or share mounted?")
+        self._anchor.check()
 
     def _mend(self) -> list[Event]:
         """Make this run's folder, and close every run that could not close itself; return what the ledger is to say of each.
@@ -186,7 +211,7 @@ class Archive:
         unbegun = ledger.unbegun_ids(self.root)
         begun = [run_id for run_id in ledger.run_ids(self.root) if not self._has(run_id, MANIFEST)]
         orphans = {run_id: list(self._orphans(run_id)) for run_id in (*unbegun, *begun)}
-        disk.make_folders(self.root, run_key(self.run_id, PARTS))
+        self._anchor.make_folders(run_key(self.run_id, PARTS))
         group = self.root / run_key(self.run_id, GROUP)
         disk.write_durable(group, encoded(file for files in orphans.values() for file in files))
         disk.sync_folder(group.parent)

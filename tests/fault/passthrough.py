@@ -1,7 +1,7 @@
 """A file system that passes all on to a folder, and fails on order.
 
-In:   the folder, where to mount it, a folder for notes; orders in notes/orders.json, read again whenever they change; traits, which
-      hold all the time: `python -m tests.fault.passthrough FOLDER MOUNT NOTES TRAIT...`
+In:   the folder, where to mount it, a folder for notes, and traits: `python -m tests.fault.passthrough FOLDER MOUNT NOTES TRAIT...`;
+      orders in notes/orders.json, read again whenever they change.
 Out:  what was asked of it, a line each, in notes/asked.
 
 An order counts the requests that it fits, of all threads together, and strikes the Nth and as many behind it as it says: with an
