@@ -40,16 +40,26 @@ class Scene(Harvests):
     `plain` is where the archive's bytes are read by the test, when it is not the place that harvester is told.
     """
 
-    def __init__(self, platform: Platform, folder: Path, *, archive: Path | None = None, plain: Path | None = None):
+    def __init__(
+        self,
+        platform: Platform,
+        folder: Path,
+        *,
+        archive: Path | None = None,
+        plain: Path | None = None,
+        state: Path | None = None,
+    ) -> None:
         super().__init__(platform, folder)
+        self.state = state or self.state
         told = archive or self.archive
         self.archive = plain or told
         self.environment |= {
             "HARVESTER_ARCHIVE": str(told),
+            "HARVESTER_STATE_FOLDER": str(self.state),
             "PYTHONDONTWRITEBYTECODE": "1",
             "TMPDIR": str(folder / "tmp"),
         }
-        own = (told, self.archive, self.state, folder / "trace")
+        own = (told, self.archive, self.state, folder / "trace", folder / "image")
         self._own = {each.relative_to(folder).parts[0] for each in own if each.is_relative_to(folder)}
         (folder / "tmp").mkdir(exist_ok=True)
         (folder / "neighbour").mkdir(exist_ok=True)
