@@ -36,6 +36,7 @@ ADVICE = {
     errno.EMFILE: "this process has too many open files; raise its limit (ulimit -n) or lower --workers, and run again",
     errno.ENOENT: "it is not there; is the disk or the share still mounted?",
     errno.ENOTCONN: "what serves the share has ended; mount it again and run again",
+    errno.ECONNABORTED: "what serves the share has ended; mount it again and run again",
     errno.EHOSTDOWN: "the machine that serves the share does not answer; wait until it does and run again",
     errno.EHOSTUNREACH: "the machine that serves the share cannot be reached; mend the network and run again",
     errno.ETIMEDOUT: "the machine that serves the share does not answer in time; wait until it does and run again",

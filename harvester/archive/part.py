@@ -130,9 +130,9 @@ class Part:
     def discard(self) -> None:
         """Give up what came so far, and its file."""
         if self._raw is not None:
-            self._raw.close()
-            self._raw = self._file = None
+            raw, self._raw, self._file = self._raw, None, None
             with disk.guarded("remove", self.path):
+                raw.close()
                 self.path.unlink(missing_ok=True)
 
     def _flush(self) -> None:

@@ -26,8 +26,11 @@ MISSING = (
 class Fuse:
     """The file system while it is mounted: `told` is the folder that fails, `plain` the one below, which never does."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, traits: tuple[str, ...]) -> None:
         self.told, self.plain, self.notes = (folder / name for name in ("share", "below", "notes"))
+        self._traits = traits
+        for each in (self.told, self.plain, self.notes):
+            each.mkdir()
 
     def order(
         self,
@@ -52,19 +55,26 @@ class Fuse:
         lines = (self.notes / "asked").read_text().splitlines()
         return sum(line.split(" ", 1)[0] in (requests or WRITING) for line in lines)
 
+    def serve(self) -> None:
+        """Mount it, and wait until it is there."""
+        command = [sys.executable, "-m", "tests.fault.passthrough", self.plain, self.told, self.notes, *self._traits]
+        self._serving = subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE)
+        assert self._serving.stdout
+        assert self._serving.stdout.readline() == b"ready\n"
+
+    def end(self) -> None:
+        """Unmount it."""
+        subprocess.run(["umount", "-l", str(self.told)], check=True)
+        with self._serving:
+            self._serving.wait()
+
 
 @contextmanager
 def mounted(folder: Path, *traits: str) -> Iterator[Fuse]:
     """Mount it below a folder for the block."""
-    fuse = Fuse(folder)
-    for each in (fuse.told, fuse.plain, fuse.notes):
-        each.mkdir()
-    line = [sys.executable, "-m", "tests.fault.passthrough", str(fuse.plain), str(fuse.told), str(fuse.notes), *traits]
-    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE) as serving:
-        assert serving.stdout
-        assert serving.stdout.readline() == b"ready\n"
-        try:
-            yield fuse
-        finally:
-            subprocess.run(["umount", "-l", str(fuse.told)], check=True)
-            serving.wait()
+    fuse = Fuse(folder, traits)
+    fuse.serve()
+    try:
+        yield fuse
+    finally:
+        fuse.end()

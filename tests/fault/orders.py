@@ -6,5 +6,8 @@ KILL = "kill"
 HALF = "half"
 """Write only half of what was given."""
 
+DIE = "die"
+"""End the file system itself, as a share whose server has gone."""
+
 WRITING = ("create", "mkdir", "open", "write", "truncate", "fsync", "fsyncdir", "flush", "rename", "unlink", "rmdir")
 """All that a run asks of the file system besides looking."""

@@ -5,8 +5,8 @@ In:   the folder, where to mount it, a folder for notes, traits: `python -m test
 Out:  what was asked of it, a line each, in notes/asked.
 
 An order counts the requests that it fits, of all threads together, and strikes the Nth and as many behind it as it says: with an
-error, by writing only half, or by killing who asks before anything is done. Traits make it the share that some people
-have: no fsync of folders, no chmod, no replacing of open files, no telling of capital letters, times to two seconds.
+error, by writing only half, by killing who asks before anything is done, or by ending altogether. Traits make it the share that
+some people have: no fsync of folders, no chmod, no replacing of open files, no telling of capital letters, times to two seconds.
 """
 
 import errno
@@ -21,7 +21,7 @@ from typing import Any
 
 import mfusepy
 
-from tests.fault.orders import HALF, KILL
+from tests.fault.orders import DIE, HALF, KILL
 
 
 class Orders:
@@ -188,6 +188,8 @@ class PassThrough:
         if found == KILL:
             os.kill(pid, signal.SIGKILL)
             raise OSError(errno.EINTR, "killed")
+        if found == DIE:
+            os._exit(1)
         if isinstance(found, int):
             raise OSError(found, os.strerror(found))
         return found

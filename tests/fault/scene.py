@@ -59,9 +59,9 @@ class Scene(Harvests):
             "PYTHONDONTWRITEBYTECODE": "1",
             "TMPDIR": str(folder / "tmp"),
         }
-        own = (told, self.archive, self.state, folder / "trace", folder / "image")
+        own = (told, self.archive, self.state, *(folder / name for name in ("trace", "image", "notes")))
         self._own = {each.relative_to(folder).parts[0] for each in own if each.is_relative_to(folder)}
-        (folder / "tmp").mkdir(exist_ok=True)
+        (folder / "tmp").mkdir(parents=True, exist_ok=True)
         (folder / "neighbour").mkdir(exist_ok=True)
         (folder / "neighbour" / "letter.txt").write_text("nobody's business")
         self.around = self.surroundings()

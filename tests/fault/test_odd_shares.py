@@ -1,0 +1,136 @@
+"""Rows 15 and 23: shares that answer with errors of their own, write only half, end, or cannot do what a disk can."""
+
+import errno
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harvester.demo.server import Platform
+from tests.fault import fuse
+from tests.fault.fuse import Fuse, mounted
+from tests.fault.invariants import assert_converges, assert_holds, assert_storage_error
+from tests.fault.orders import DIE, HALF, KILL
+from tests.fault.scene import Scene, Tree, new_scene
+
+pytestmark = pytest.mark.skipif(bool(fuse.MISSING), reason=str(fuse.MISSING))
+
+TRAITS = ("no-fsync-of-folders", "no-chmod", "no-replacing", "one-case", "coarse-times")
+
+FILES = {
+    "mark": "/harvester-archive.json",
+    "ledger": "/ledger.jsonl",
+    "part": r"/\d+\.part",
+    "journal": "/group.json",
+    "call": r"/20\d\d/",
+    "account": "/run.json",
+    "manifest": "/manifest-sha256.txt",
+}
+"""How the paths of all kinds of files read that a run writes."""
+
+ERRORS = (errno.ESTALE, errno.EHOSTDOWN, errno.EIO, errno.ETIMEDOUT, errno.ENOSPC, errno.EACCES)
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Iterator[Fuse]:
+    """Return a share that fails on order."""
+    with mounted(tmp_path) as share:
+        yield share
+
+
+def on(share: Fuse, platform: Platform, folder: Path) -> Scene:
+    """Return a scene whose archive lies on a share."""
+    return Scene(platform, folder, archive=share.told / "calls", plain=share.plain / "calls")
+
+
+async def refused(share: Fuse, scene: Scene, undisturbed: Tree, error: int, request: str, path: str) -> bool:
+    """Let each request of one kind to one kind of file fail; return whether it was made at all."""
+    share.order(error, request, path=path)
+    ended = await scene.ends()
+    share.calm()
+    assert_holds(scene, ended, undisturbed)
+    if ended.exit_code:
+        assert_storage_error(ended, str(share.told))
+    await assert_converges(scene, undisturbed)
+    return ended.exit_code != 0
+
+
+@pytest.mark.parametrize(
+    ("request_", "file", "error"),
+    [
+        ("fsync", "ledger", errno.EIO),
+        ("write", "part", errno.ESTALE),
+        ("rename", "call", errno.EHOSTDOWN),
+        ("flush", "part", errno.EDQUOT),
+    ],
+)
+async def test_an_error_of_the_share_ends_the_run(
+    platform: Platform, undisturbed: Tree, tmp_path: Path, share: Fuse, request_: str, file: str, error: int
+) -> None:
+    """A share that went stale, or whose machine is down: exit 6, the path and what to do; the next run goes on."""
+    assert await refused(share, on(share, platform, tmp_path), undisturbed, error, request_, FILES[file])
+
+
+async def test_half_a_write_is_not_taken_for_a_whole_one(
+    platform: Platform, undisturbed: Tree, tmp_path: Path, share: Fuse
+) -> None:
+    """Where each write takes only half of what it is given, the rest is written too: the run is complete."""
+    scene = on(share, platform, tmp_path)
+    share.order(HALF, "write")
+    ended = await scene.ends()
+    share.calm()
+    assert ended.exit_code == 0, ended.said
+    assert_holds(scene, ended, undisturbed)
+    await assert_converges(scene, undisturbed)
+
+
+async def test_a_share_whose_server_ends(platform: Platform, undisturbed: Tree, tmp_path: Path, share: Fuse) -> None:
+    """It answers nothing any more (ENOTCONN): exit 6 with the path; when it is mounted again, the next run goes on."""
+    scene = on(share, platform, tmp_path)
+    share.order(DIE, "rename", path=FILES["call"], when=3)
+    ended = await scene.ends()
+    share.calm()
+    assert_storage_error(ended, "mount it again and run again")
+    share.end()
+    assert not list(share.told.iterdir())
+    share.serve()
+    assert_holds(scene, ended, undisturbed)
+    await assert_converges(scene, undisturbed)
+
+
+async def test_a_share_that_can_do_little(platform: Platform, undisturbed: Tree, tmp_path: Path) -> None:
+    """No fsync of folders, no chmod, no replacing of open files, one case, coarse times: doctor names it, and all works."""
+    with mounted(tmp_path, *TRAITS) as share:
+        scene = on(share, platform, tmp_path)
+        looked = await scene.cli("doctor")
+        said = re.sub(r"\s+", " ", (looked.stdout + looked.stderr).decode())
+        assert looked.returncode == 0, said
+        for found in ("capital letters", "fsync of a folder is refused", "open cannot be replaced", "some seconds"):
+            assert found in said
+        share.order(KILL, "rename", path=FILES["call"], when=4)
+        ended = await scene.ends()
+        share.calm()
+        assert ended.exit_code == -signal.SIGKILL
+        assert_holds(scene, ended, undisturbed)
+        await assert_converges(scene, undisturbed)
+        assert (await scene.ends()).exit_code == 0
+
+
+@pytest.mark.fault
+async def test_an_error_for_every_kind_of_file(
+    platform: Platform, undisturbed: Tree, tmp_path: Path, share: Fuse
+) -> None:
+    """Creating, writing, making durable and renaming of each kind of file fails, and so does making folders."""
+    met = tried = 0
+    for number, (request, path) in enumerate(
+        [(request, path) for request in ("create", "write", "fsync", "rename", "flush") for path in FILES.values()]
+        + [("mkdir", path) for path in ("/runs$", "/parts$", r"/20\d\d$", "/20../../..$")]
+        + [("fsyncdir", path) for path in ("/runs$", "/20../../..$", "Z-[0-9a-f]+$")]
+    ):
+        scene = new_scene(platform, tmp_path, share)
+        met += await refused(share, scene, undisturbed, ERRORS[number % len(ERRORS)], request, path)
+        tried += 1
+    assert met > tried / 2
+    print(f"\n{met} of {tried} errors were met")
