@@ -116,6 +116,12 @@ def of_another(db: Path, root: Path) -> None:
         )
 
 
+def of_a_newer_version(db: Path, root: Path) -> None:
+    """Say that a newer harvester has made it, in a form of its own."""
+    with closing(sqlite3.connect(db, isolation_level=None)) as connection:
+        connection.execute("UPDATE about SET value = '99' || substr(value, instr(value, ' ')) WHERE name = 'archive'")
+
+
 def another_table(db: Path, root: Path) -> None:
     """Put a database of something else in its place."""
     db.unlink()
@@ -142,6 +148,7 @@ DAMAGES = [
     noise_inside,
     odd_position,
     of_another,
+    of_a_newer_version,
     another_table,
     of_a_lost_run,
     of_a_longer_ledger,

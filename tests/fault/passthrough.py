@@ -1,6 +1,6 @@
 """A file system that passes all on to a folder, and fails on order.
 
-In:   the folder, where to mount it, a folder for notes, traits: `python -m tests.fault.passthrough FOLDER MOUNT NOTES TRAIT...`;
+In:   the folder, where to mount it, a folder for notes, and traits: `python -m tests.fault.passthrough FOLDER MOUNT NOTES TRAIT`;
       orders in notes/orders.json, read again whenever they change.
 Out:  what was asked of it, a line each, in notes/asked.
 

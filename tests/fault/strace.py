@@ -32,16 +32,19 @@ class Traced(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the fault was met."""
         return any("(INJECTED)" in line or "+++ killed by SIGKILL" in line for line in self.lines)
 
-    def most(self, call: str) -> int:
-        """Return how many of these calls the busiest thread made."""
-        counts = Counter(found[1] for line in self.lines if (found := CALL.match(line)) and found[2] == call)
+    def most(self, call: str = "") -> int:
+        """Return how many calls of one name, or of this one, the busiest thread made."""
+        found = (CALL.match(line) for line in self.lines)
+        counts = Counter(each.groups() for each in found if each and each[2].startswith(call))
         return max(counts.values(), default=0)
 
 
 async def traced(
     scene: Scene, calls: str, inject: str | None = None, paths: tuple[Path, ...] = (), arguments: tuple[str, ...] = ()
 ) -> Traced:
-    """Run under strace. `inject` is its own form, such as `error=EIO:when=3`; `paths` limit all to calls on these files."""
+    """Run under strace. `calls` are names or, behind a slash, a pattern of names; `inject` is strace's own form, such as
+    `error=EIO:when=3`; `paths` limit all to calls on these files.
+    """
     trace = scene.folder / "trace"
     line = before(trace, calls, inject, paths)
     ended = await scene.ends(*arguments, before=line)

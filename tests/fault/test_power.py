@@ -34,7 +34,7 @@ async def cut_at(
     """
     with powered(folder) as disk:
         scene = Scene(platform, folder, archive=disk.point / "calls", state=disk.point / "state" if all_on_it else None)
-        done = await traced(scene, call, f"signal=KILL:when={when}")
+        done = await traced(scene, f"/^{call}", f"signal=KILL:when={when}")
         named = len(scene.tree())
         disk.cut()
         assert_holds(scene, done.ended, undisturbed)
@@ -73,9 +73,11 @@ async def test_a_power_cut_at_every_call(
     platform: Platform, undisturbed: Tree, tmp_path: Path, all_on_it: bool
 ) -> None:
     """At every fsync and every third rename: nothing that the ledger tells of is ever lost."""
-    dry = await traced(Scene(platform, tmp_path), "fsync,rename")
+    dry = await traced(Scene(platform, tmp_path), "fsync,syncfs,/^rename")
     rounds = [
-        (call, when) for call, step in (("fsync", 1), ("rename", 3)) for when in range(1, dry.most(call) + 1, step)
+        (call, when)
+        for call, step in (("fsync", 1), ("syncfs", 1), ("rename", 3))
+        for when in range(1, dry.most(call) + 1, step)
     ]
     named = lines = 0
     for call, when in rounds:
