@@ -31,6 +31,7 @@ EXAMPLES = {
     "campaign_id": "34",
     "full_every": '"sunday"',
     "requests_per_minute": "60",
+    "workers": "32",
     "bandwidth": '"2M"',
     "max_file_size": '"2G"',
     "recording_host": '["recordings.example.com"]',

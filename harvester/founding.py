@@ -14,8 +14,8 @@ from harvester.errors import ConfigError
 from harvester.example import settings_file
 from harvester.key import VARIABLE, has_key, key_of
 from harvester.logs import escaped
+from harvester.opening import check_platform, open_api
 from harvester.place import local_state
-from harvester.run import check_platform, open_api
 from harvester.settings import Resolved, table
 
 NOT_KEPT = frozenset({"archive", "must_exist", "from", "to", "json", "quiet", "verbose", "dry_run", "limit", "full"})

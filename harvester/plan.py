@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from harvester import crew
 from harvester.archive import disk
 from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.local import LocalState
@@ -25,6 +26,7 @@ from harvester.forecast import Size
 from harvester.glance import Glance, Held
 from harvester.logs import escaped
 from harvester.model import Query, Reach
+from harvester.opening import check_platform, open_api
 from harvester.outset import known_of, scope_for
 from harvester.place import local_state
 from harvester.platform.api import Api
@@ -34,7 +36,6 @@ from harvester.platform.patience import MinRate
 from harvester.platform.recordings import Recordings
 from harvester.platform.retry import RetryPolicy
 from harvester.report import counted, duration_text, size_text
-from harvester.run import check_platform, open_api
 from harvester.scope import Scope, is_whole_archive
 from harvester.settings import Resolved, Settings
 
@@ -159,7 +160,7 @@ def _recordings(api: Api, settings: Settings) -> Recordings:
     return Recordings(
         api,
         RetryPolicy(attempts=1),
-        workers=settings.workers,
+        workers=settings.workers or crew.FIRST,
         bandwidth=Bandwidth(None),
         min_rate=MinRate(bytes_per_second=settings.min_rate, over_seconds=settings.patience_seconds),
         max_file_bytes=settings.max_file_size,

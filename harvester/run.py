@@ -18,7 +18,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import anyio
 import anyio.to_thread
 
-from harvester import events
+from harvester import crew, events
 from harvester.archive import disk
 from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.ledger import now_text
@@ -28,36 +28,24 @@ from harvester.archive.stage import Stager, gone_draft
 from harvester.archive.store import Archive, new_run_id
 from harvester.bulletin import CLOSING, WORKING, Board, board_for
 from harvester.course import Course
+from harvester.crew import Crew
 from harvester.descriptors import afforded
 from harvester.errors import HarvestError, StorageError
-from harvester.model import KNOWN_STATUSES, Call, Entry, Outcome, Query, Window
+from harvester.model import Call, Entry, Outcome, Query
 from harvester.needs import Rules, decide, sift
+from harvester.opening import check_platform, open_api, recordings_of, warnings_of
 from harvester.outset import alarms_after, course_of, known_of
 from harvester.pipeline import LARGEST_GROUP, Draft, Pipeline, Sift, Todo
 from harvester.place import local_state
 from harvester.platform.api import Api
-from harvester.platform.bandwidth import Bandwidth
-from harvester.platform.budget import Budget, Gate
-from harvester.platform.patience import MinRate
-from harvester.platform.recordings import Recordings
-from harvester.platform.retry import RetryPolicy
 from harvester.progress import Progress
 from harvester.report import Account, Traffic
-from harvester.settings import Resolved, Settings
+from harvester.settings import Resolved
 from harvester.settle import Settler
 from harvester.signals import Signals
 from harvester.source import source_of
 
 log = logging.getLogger(__name__)
-
-
-def warnings_of(settings: Settings) -> list[str]:
-    """Return what is odd about settings that are not wrong."""
-    return [
-        f"the status {status!a} is none that the platform documents ({', '.join(sorted(KNOWN_STATUSES))})"
-        for status in settings.status
-        if status not in KNOWN_STATUSES
-    ]
 
 
 async def harvest(resolved: Resolved, key: str, progress: Progress) -> Account:
@@ -82,33 +70,6 @@ async def harvest(resolved: Resolved, key: str, progress: Progress) -> Account:
                 return account
 
 
-async def check_platform(api: Api, settings: Settings) -> str | None:
-    """Make sure, before anything is written, that a call platform answers and takes the key; return the account's e-mail.
-
-    Raises AuthError, ConfigError for a refused filter, PlatformError.
-    """
-    owner = await api.account()
-    if owner is None:  # not every brand tells
-        await api.page(Window(query=settings.query()), 1, 1)
-    return owner
-
-
-@asynccontextmanager
-async def open_api(settings: Settings, key: str, progress: Progress | None = None) -> AsyncIterator[Api]:
-    """Open the API that the settings name, with the budget and the retries that they set."""
-    gate = Gate(Budget(settings.requests_per_minute), on_wait=progress.waiting if progress else None)
-    async with Api(settings.base_url, key, gate, _policy(settings), _min_rate(settings)) as api:
-        yield api
-
-
-def _min_rate(settings: Settings) -> MinRate:
-    return MinRate(bytes_per_second=settings.min_rate, over_seconds=settings.patience_seconds)
-
-
-def _policy(settings: Settings) -> RetryPolicy:
-    return RetryPolicy(attempts=settings.attempts, first_wait_seconds=settings.retry_wait_seconds)
-
-
 async def _nothing_to_commit(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return list(outcomes)
 
@@ -126,7 +87,7 @@ class _Run:
         self._started = time.monotonic()
         self._began_at = dt.datetime.now(dt.UTC)
         started_at = now_text()
-        self._workers, fewer = afforded(self._settings.workers, self._settings.pages_in_flight)
+        self._workers, fewer = afforded(self._settings.workers or crew.MOST, self._settings.pages_in_flight)
         self._account = Account(
             run=new_run_id(local.archive, dt.datetime.now(dt.UTC)),
             archive=disk.path_text(local.archive),
@@ -134,7 +95,10 @@ class _Run:
             dry_run=self._settings.dry_run,
             strict=self._settings.strict,
             filtered=self._settings.query() != Query(),
-            warnings=[*warnings_of(self._settings), *fewer],
+            warnings=[
+                *warnings_of(self._settings),
+                *(fewer if self._workers < crew.FIRST or self._settings.workers else []),
+            ],
         )
         self._signals = Signals()
         self._stop: Callable[[], None] = lambda: None
@@ -193,17 +157,9 @@ class _Run:
     async def _fill(self, archive: Archive, checkpoint: Checkpoint, course: Course) -> HarvestError | None:
         settings = self._settings
         async with AsyncExitStack() as stack:
+            places = Crew(self._workers, fixed=settings.workers is not None)
             recordings = await stack.enter_async_context(
-                Recordings(
-                    self._api,
-                    _policy(settings),
-                    workers=self._workers,
-                    bandwidth=Bandwidth(settings.bandwidth),
-                    min_rate=_min_rate(settings),
-                    max_file_bytes=settings.max_file_size,
-                    hosts=settings.recording_host,
-                    allow_private_hosts=settings.allow_private_hosts,
-                )
+                recordings_of(self._api, settings, self._workers, places.refused)
             )
             stager = Stager(
                 archive.root,
@@ -212,7 +168,7 @@ class _Run:
                 gathers=lambda: archive.durability.gathers,
                 quickness=archive.quickness,
             )
-            settler = Settler(stager, recordings.fetch, self._rules)
+            settler = Settler(stager, recordings.fetch, self._rules, places)
             pipeline = Pipeline(
                 sift=self._sifter(checkpoint),
                 settle=settler.settle,

@@ -92,7 +92,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             default_text="60, then what the platform's headers allow",
         ),
     ] = None
-    workers: Annotated[int, Setting(values.whole(1, 256), "calls settled at the same time")] = 8
+    workers: Annotated[
+        int | None,
+        Setting(
+            values.whole(1, 256),
+            "calls settled at the same time",
+            default_text="8 at first, up to 60 while more make it faster",
+        ),
+    ] = None
     bandwidth: Annotated[
         int | None,
         Setting(

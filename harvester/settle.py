@@ -18,10 +18,11 @@ import anyio.to_thread
 from harvester.archive.part import Part
 from harvester.archive.proof import Judge
 from harvester.archive.stage import Draft, Failure, Received, Stager
+from harvester.crew import Crew
 from harvester.errors import LinkError, PlatformError, RecordingError
 from harvester.mask import masked
 from harvester.model import Call, Entry, State, Transfer
-from harvester.needs import Rules, decide
+from harvester.needs import Needs, Rules, decide
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,9 @@ def quote_of(error: RecordingError | PlatformError, call: Call) -> str:
 class Settler:
     """Settles calls for one run."""
 
-    def __init__(self, stager: Stager, fetch: Fetch, rules: Rules) -> None:
+    def __init__(self, stager: Stager, fetch: Fetch, rules: Rules, crew: Crew) -> None:
+        """`crew` says how many recordings are fetched at the same time."""
+        self._crew = crew
         self._stager = stager
         self._fetch = fetch
         self._rules = rules
@@ -67,25 +70,42 @@ class Settler:
     async def settle(self, call: Call, entry: Entry | None) -> Draft:
         """Do what the call needs. Raises StorageError, AuthError."""
         needs = decide(call, entry, self._rules, dt.datetime.now(dt.UTC))
-        received, failure = None, None
-        if needs.fetch:
-            part = self._stager.part()
-            judge = Judge(part)
-            try:
-                transfer = await self._fetch(call, part, judge)
-                received = Received(part=part, judge=judge, transfer=transfer)
-            except (RecordingError, PlatformError) as error:
-                if kept := judge.resort():
-                    received = Received(part=part, judge=judge, transfer=kept)
-                else:
-                    part.discard()
-                    failure = failure_of(error, call, entry)
-                quote = quote_of(error, call)
-                told = "; kept" if kept else f"; it says: {quote}" if quote else ""
-                log.info("call %a: %s%s", call.id, masked(str(error), call.phone_numbers), told)
-            except BaseException:
-                part.discard()
-                raise
+        if not needs.fetch:
+            return await self._stage(call, entry, needs)
+        async with self._crew:
+            received, failure = await self._received(call, entry)
+            draft = await self._stage(call, entry, needs, received, failure)
+        self._crew.settled(draft.outcome.bytes)
+        return draft
+
+    async def _received(self, call: Call, entry: Entry | None) -> tuple[Received | None, Failure | None]:
+        """Fetch the recording of a call; return it, or why it is not there."""
+        part = self._stager.part()
+        judge = Judge(part)
+        try:
+            transfer = await self._fetch(call, part, judge)
+            return Received(part=part, judge=judge, transfer=transfer), None
+        except (RecordingError, PlatformError) as error:
+            kept = judge.resort()
+            quote = quote_of(error, call)
+            told = "; kept" if kept else f"; it says: {quote}" if quote else ""
+            log.info("call %a: %s%s", call.id, masked(str(error), call.phone_numbers), told)
+            if kept:
+                return Received(part=part, judge=judge, transfer=kept), None
+            part.discard()
+            return None, failure_of(error, call, entry)
+        except BaseException:
+            part.discard()
+            raise
+
+    async def _stage(
+        self,
+        call: Call,
+        entry: Entry | None,
+        needs: Needs,
+        received: Received | None = None,
+        failure: Failure | None = None,
+    ) -> Draft:
         if self._stager.is_quick(received.part.size_bytes if received else 0):
             return self._stager.stage(call, entry, needs, received, failure)
         # Not abandoned on cancellation: a thread that goes on writing must have ended before the run closes.

@@ -11,6 +11,7 @@ import pytest
 from harvester.archive.part import SPOOL_BYTES, Part
 from harvester.archive.proof import Judge
 from harvester.archive.stage import Draft, Stager
+from harvester.crew import Crew
 from harvester.errors import AuthError, LinkError, PlatformError, RecordingError, StorageError, TransientError
 from harvester.model import Call, State, Transfer
 from harvester.needs import Rules
@@ -30,7 +31,7 @@ def parts(tmp_path: Path) -> Path:
 
 def settler(parts: Path, fetch: Fetch) -> Settler:
     """Settle into that folder."""
-    return Settler(Stager(parts.parent / "calls", parts, dt.UTC), fetch, Rules())
+    return Settler(Stager(parts.parent / "calls", parts, dt.UTC), fetch, Rules(), Crew(1, fixed=True))
 
 
 def bringing(sound: bytes, error: BaseException | None = None) -> Fetch:

@@ -142,14 +142,7 @@ class Stager:
         began = time.perf_counter()
         loose = self._new_files(call, needs, received, durably=durably)
         self._quickness.took(time.perf_counter() - began)
-        staged: list[Staged] = []
-        if not self._is_new(place.rpartition("/")[0]):
-            while clash := self._adopt(place, version, loose, staged, whole=needs.new_version):
-                version += clash
-        staged += [
-            Staged(file=_file(versioned(place, version, suffix), file), part=part, durable=durable)
-            for suffix, file, part, durable in loose
-        ]
+        version, staged = self._placed(place, version, loose, whole=needs.new_version)
         recording = State.SAVED if received else failure.state if failure else needs.recording
         reason = failure.reason if failure else needs.reason
         reason = masked(reason, call.phone_numbers) if reason else None
@@ -177,6 +170,17 @@ class Stager:
         )
         event = _event(call, entry, new_entry, outcome, received, [each.file for each in staged])
         return Draft(outcome=outcome, entry=new_entry, event=event, staged=tuple(staged))
+
+    def _placed(self, place: str, version: int, loose: list[Loose], *, whole: bool) -> tuple[int, list[Staged]]:
+        """Give new files their keys; return the version that they are, and all that is to be committed."""
+        staged: list[Staged] = []
+        if not self._is_new(place.rpartition("/")[0]):
+            while clash := self._adopt(place, version, loose, staged, whole=whole):
+                version += clash
+        return version, staged + [
+            Staged(file=_file(versioned(place, version, suffix), file), part=part, durable=durable)
+            for suffix, file, part, durable in loose
+        ]
 
     def _new_files(self, call: Call, needs: Needs, received: Received | None, *, durably: bool) -> list[Loose]:
         """Write what is new; return it with its files still without their keys."""

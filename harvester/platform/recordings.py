@@ -87,11 +87,13 @@ class Recordings:
         max_file_bytes: int | None = None,
         hosts: tuple[str, ...] = (),
         allow_private_hosts: bool = False,
+        on_refusal: Callable[[], None] = lambda: None,
         resume_above_bytes: int = RESUME_ABOVE_BYTES,
     ) -> None:
         self._api = api
         self._policy = policy
         self._workers = workers
+        self._on_refusal = on_refusal
         self._bandwidth = bandwidth
         self._min_rate = min_rate
         self._max_file_bytes = max_file_bytes
@@ -229,6 +231,8 @@ class Recordings:
         status = response.status
         if status in DEAD_LINK:
             raise LinkError(f"{where} answered {status}", status)
+        if status in (429, 503):
+            self._on_refusal()
         if status in (408, 425, 429) or status >= 500:
             said = await response.content.read(SHOWN_OF_REFUSAL_BYTES)
             wait = asked_wait_seconds(response.headers, said, dt.datetime.now(dt.UTC))

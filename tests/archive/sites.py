@@ -16,6 +16,7 @@ from harvester.archive.part import Part
 from harvester.archive.proof import Judge
 from harvester.archive.stage import Draft, Stager
 from harvester.archive.store import Archive, new_run_id
+from harvester.crew import Crew
 from harvester.demo.audio import recording
 from harvester.errors import RecordingError
 from harvester.model import Call, Transfer
@@ -87,7 +88,7 @@ class Run:
             return told
 
         entry = self.checkpoint.find([call.id]).get(call.id)
-        return await Settler(self.stager, fetch, rules or Rules()).settle(call, entry)
+        return await Settler(self.stager, fetch, rules or Rules(), Crew(1, fixed=True)).settle(call, entry)
 
     async def save(self, *calls: Call, sound: bytes | None = SOUND) -> None:
         """Stage and commit calls."""

@@ -1,0 +1,118 @@
+"""How many workers there are, where the settings do not say: more while that makes the run faster, fewer where it does not.
+
+In:   what was settled, and when; that a server asked for patience.  Out: how many calls may be settled at the same time.
+
+Eight are enough for a server nearby. One that takes 50 ms to answer keeps eight workers waiting most of their time, and one
+that is overloaded, or counts connections, answers more of them with 429 or 503. What is right is not known before, and changes.
+So it is measured: in stretches of at least a second the work done is held against that of the stretch before. While more
+workers do more work, they grow by half; where they do not, they go back, and it is tried again later. A server that asks for
+patience halves them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+
+FIRST = 8
+MOST = 60
+"""Beyond it a connection more costs the server more than it brings us."""
+
+MOST_OF_LARGE = 16
+"""The same where recordings are large: each connection reads up to 2 MiB ahead, and memory must stay flat."""
+
+LARGE_BYTES = 1024 * 1024
+CALL_BYTES = 64 * 1024
+"""What settling a call counts for beside its recording's bytes, so that many small ones and few large ones compare."""
+
+STRETCH_SECONDS = 1.0
+CALLS_PER_WORKER = 2
+"""A stretch is over when each worker has settled so many calls on average, but not before its seconds have passed."""
+
+WORTH = 1.1
+"""How many times the work more workers must do to be kept: less is chance."""
+
+PATIENCE_SECONDS = 30.0
+"""How long a size that was found good, or was asked for by a server, is kept before a larger one is tried again."""
+
+
+class Size:
+    """Decides how many workers there are. Pure: the caller brings the clock, in monotonic seconds."""
+
+    def __init__(self, most: int = MOST, now: float = 0.0) -> None:
+        """`most` workers can there be at all, because of open files."""
+        self._most = most
+        self.workers = min(FIRST, most)
+        self._before = self.workers  # as many as there were in the stretch before
+        self._rate_before: float | None = None  # work per second of it; None: nothing to hold this one against
+        self._patient_until = now
+        self._refused_until = now
+        self._begin(now)
+
+    def settled(self, recording_bytes: int, now: float) -> None:
+        """Count a call, and decide anew where a stretch ends with it."""
+        self._calls += 1
+        self._bytes += recording_bytes
+        seconds = now - self._began
+        if seconds < STRETCH_SECONDS or self._calls < CALLS_PER_WORKER * self.workers:
+            return
+        rate = (self._bytes + CALL_BYTES * self._calls) / seconds
+        most = min(self._most, MOST_OF_LARGE) if self._bytes > LARGE_BYTES * self._calls else self._most
+        if self._rate_before is not None and self.workers > self._before and rate < WORTH * self._rate_before:
+            self.workers, self._rate_before = self._before, None
+            self._patient_until = now + PATIENCE_SECONDS
+        elif now >= self._patient_until and self.workers < most:
+            self._before, self._rate_before = self.workers, rate
+            self.workers = min(most, self.workers + max(1, self.workers // 2))
+        self._begin(now)
+
+    def refused(self, now: float) -> None:
+        """Count an answer that asked for patience; several within a stretch are one."""
+        if now < self._refused_until:
+            return
+        self._refused_until = now + STRETCH_SECONDS
+        self.workers = self._before = max(1, self.workers // 2)
+        self._rate_before = None
+        self._patient_until = now + PATIENCE_SECONDS
+        self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        self._began = now
+        self._calls = self._bytes = 0
+
+
+class Crew:
+    """Lets so many calls at a time through as there are workers: a fixed number, or as many as `Size` finds right.
+
+    Use as an async context manager, around the work of one call.
+    """
+
+    def __init__(self, workers: int, *, fixed: bool, clock: Callable[[], float] = anyio.current_time) -> None:
+        """`workers` is how many there are if `fixed`, else how many there can be at most."""
+        self._clock = clock
+        self._size = None if fixed else Size(workers, clock())
+        self._room = anyio.CapacityLimiter(workers if self._size is None else self._size.workers)
+
+    async def __aenter__(self) -> None:
+        """Wait for a place, and hold it for the block."""
+        try:
+            self._room.acquire_nowait()
+        except anyio.WouldBlock:
+            await self._room.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        """Give the place back."""
+        self._room.release()
+
+    def settled(self, recording_bytes: int) -> None:
+        """Count a call that was fetched."""
+        if self._size is not None:
+            self._size.settled(recording_bytes, self._clock())
+            self._room.total_tokens = self._size.workers
+
+    def refused(self) -> None:
+        """Count an answer with 429 or 503 from a recording's server."""
+        if self._size is not None:
+            self._size.refused(self._clock())
+            self._room.total_tokens = self._size.workers

@@ -1,0 +1,70 @@
+"""Open what a run talks to, as the settings say: the call API, and the recordings.
+
+In:   `Settings` and the key.  Out: an `Api`, a `Recordings`; whose account it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from harvester.model import KNOWN_STATUSES, Window
+from harvester.platform.api import Api
+from harvester.platform.bandwidth import Bandwidth
+from harvester.platform.budget import Budget, Gate
+from harvester.platform.patience import MinRate
+from harvester.platform.recordings import Recordings
+from harvester.platform.retry import RetryPolicy
+from harvester.progress import Progress
+from harvester.settings import Settings
+
+
+def warnings_of(settings: Settings) -> list[str]:
+    """Return what is odd about settings that are not wrong."""
+    return [
+        f"the status {status!a} is none that the platform documents ({', '.join(sorted(KNOWN_STATUSES))})"
+        for status in settings.status
+        if status not in KNOWN_STATUSES
+    ]
+
+
+@asynccontextmanager
+async def open_api(settings: Settings, key: str, progress: Progress | None = None) -> AsyncIterator[Api]:
+    """Open the API that the settings name, with the budget and the retries that they set."""
+    gate = Gate(Budget(settings.requests_per_minute), on_wait=progress.waiting if progress else None)
+    async with Api(settings.base_url, key, gate, _policy(settings), _min_rate(settings)) as api:
+        yield api
+
+
+async def check_platform(api: Api, settings: Settings) -> str | None:
+    """Make sure, before anything is written, that a call platform answers and takes the key; return the account's e-mail.
+
+    Raises AuthError, ConfigError for a refused filter, PlatformError.
+    """
+    owner = await api.account()
+    if owner is None:  # not every brand tells
+        await api.page(Window(query=settings.query()), 1, 1)
+    return owner
+
+
+def recordings_of(api: Api, settings: Settings, connections: int, on_refusal: Callable[[], None]) -> Recordings:
+    """Return the recordings, not yet opened, with at most so many connections."""
+    return Recordings(
+        api,
+        _policy(settings),
+        workers=connections,
+        bandwidth=Bandwidth(settings.bandwidth),
+        min_rate=_min_rate(settings),
+        max_file_bytes=settings.max_file_size,
+        hosts=settings.recording_host,
+        allow_private_hosts=settings.allow_private_hosts,
+        on_refusal=on_refusal,
+    )
+
+
+def _min_rate(settings: Settings) -> MinRate:
+    return MinRate(bytes_per_second=settings.min_rate, over_seconds=settings.patience_seconds)
+
+
+def _policy(settings: Settings) -> RetryPolicy:
+    return RetryPolicy(attempts=settings.attempts, first_wait_seconds=settings.retry_wait_seconds)
