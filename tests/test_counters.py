@@ -1,0 +1,92 @@
+"""What a run costs, counted and not timed, so that a change that makes it dear shows on every machine."""
+
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from harvester.archive.durability import Durability
+from harvester.demo.calls import CallBook
+from harvester.demo.server import Platform, serve
+from tests.harvests import Harvests, command
+
+CALLS = 500
+
+
+@pytest.fixture
+async def platform() -> AsyncIterator[Platform]:
+    """Serve calls that are all over, in three months."""
+    async with serve(CallBook(count=CALLS, most_seconds=10, in_progress=0, late=0)) as platform:
+        yield platform
+
+
+@pytest.fixture(autouse=True)
+def _on_a_local_disk(tmp_path: Path) -> None:
+    if not Durability.on(tmp_path).gathers:
+        pytest.skip("counts are those of a local disk, and the temporary folder does not lie on one that is known")
+
+
+async def system_calls(harvests: Harvests) -> Counter[str]:
+    """Run under strace; return how often each of the dear system calls was made."""
+    trace = harvests.folder / "trace"
+    names = ("fsync", "fdatasync", "syncfs", "connect", "rename", "renameat2", "unlink")
+    done = await anyio.run_process(
+        ["strace", "-f", "-y", "-o", str(trace), "-e", f"trace={','.join(names)}", *command("run", "-q")],
+        check=False,
+        cwd=harvests.folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(harvests.folder), **harvests.environment},
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return Counter(
+        name
+        for line in trace.read_text().splitlines()
+        if "resumed>" not in line
+        for name in re.findall(r"^\d+ +(\w+)\(", line)
+    )
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace, which .ci/run installs")
+async def test_syncs_and_connections_are_few(harvests: Harvests) -> None:
+    """A call costs less than one wait for the disk, though it has three files; connections are used again.
+
+    Folders of days cost a wait each when they are new: the limit counts them apart.
+    """
+    made = await system_calls(harvests)
+    new_folders = len({Path(key).parent for key in harvests.files()}) + 10
+    syncs = made["fsync"] + made["fdatasync"] + made["syncfs"]
+    assert syncs <= 3 * new_folders + CALLS
+    assert made["syncfs"] <= CALLS / 5
+    assert made["connect"] <= 40
+    assert made["rename"] + made["renameat2"] <= len(harvests.files()) + 20
+    assert made["unlink"] <= 100
+
+
+async def test_requests_are_those_of_the_listing_and_one_for_each_recording(
+    harvests: Harvests, platform: Platform
+) -> None:
+    """Nothing is asked for twice: five pages of calls, what proves them whole, each recording once."""
+    account = await harvests.run()
+    assert platform.count("recording") == account.recordings["saved"]
+    assert account.traffic.requests <= CALLS / 100 + 10
+
+
+async def test_hops_to_threads_are_those_of_groups(harvests: Harvests, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a quick disk no call needs a thread of its own: what waits for the disk is made for a group."""
+    hops: list[Callable[..., Any]] = []
+    run_sync = anyio.to_thread.run_sync
+
+    async def counting(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        hops.append(function)
+        return await run_sync(function, *arguments, **options)
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", counting)
+    account = await harvests.run()
+    assert account.recordings["saved"] > CALLS / 2
+    assert len(hops) <= CALLS / 4
