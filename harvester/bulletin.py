@@ -80,6 +80,7 @@ class Board:
         self._path = path
         self._counts = counts
         self._written = 0.0  # on the monotonic clock
+        self._complained = False
         now = now_text()
         self._last = Bulletin(
             archive=disk.path_text(archive), pid=os.getpid(), phase=BEGINNING, began_at=now, since=now, at=now
@@ -122,7 +123,10 @@ class Board:
             try:
                 put_up(self._path, self._last)
             except StorageError as error:
-                log.info("%s", error)
+                log.log(
+                    logging.INFO if self._complained else logging.WARNING, "%s is not kept: %s", self._path.name, error
+                )
+                self._complained = True
 
 
 @contextmanager
