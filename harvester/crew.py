@@ -22,7 +22,7 @@ MOST = 60
 MOST_OF_LARGE = 16
 """The same where recordings are large: each connection reads up to 2 MiB ahead, and memory must stay flat."""
 
-LARGE_BYTES = 1024 * 1024
+LARGE_BYTES = 256 * 1024
 CALL_BYTES = 64 * 1024
 """What settling a call counts for beside its recording's bytes, so that many small ones and few large ones compare."""
 

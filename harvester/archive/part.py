@@ -22,7 +22,7 @@ from aiofiles.threadpool.binary import AsyncFileIO
 from harvester.archive import disk
 from harvester.archive.digest import hasher
 
-SPOOL_BYTES = 1024 * 1024
+SPOOL_BYTES = 2 * 1024 * 1024
 HEAD_BYTES = 4096
 """What `container.sniff` needs to tell a recording from an error page."""
 
