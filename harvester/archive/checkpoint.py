@@ -49,7 +49,7 @@ class Checkpoint:
     def __init__(self, path: Path, archive_id: str, *, copy_of: Path | None = None) -> None:
         """Open the file at `path`. One in MEMORY begins as what the file `copy_of` holds, where one is named."""
         self._path = copy_of or path  # as messages name it
-        self._archive_id = archive_id
+        self.archive_id = archive_id  # whose ledger it knows
         self._open(path, copy_of)
 
     @classmethod
@@ -179,11 +179,6 @@ class Checkpoint:
             self._learn(entries, position, runs, begun)
 
     @property
-    def archive_id(self) -> str:
-        """The id of the archive whose ledger it knows."""
-        return self._archive_id
-
-    @property
     def position(self) -> Position:
         """How far the checkpoint has read."""
         return msgspec.json.decode(self._about("position") or "{}", type=Position)
@@ -207,7 +202,7 @@ class Checkpoint:
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._check_pages()
             self._db.executescript(SCHEMA)
-            about = f"{FORMAT} {self._archive_id}"
+            about = f"{FORMAT} {self.archive_id}"
             if self._about("archive") not in (None, about):
                 raise _StaleError("it is of another archive or format")
             self._db.execute("INSERT OR REPLACE INTO about VALUES ('archive', ?)", (about,))
