@@ -39,7 +39,7 @@ def needed(workers: int, pages_in_flight: int) -> int:
 
 
 def workers_within(limit: int | None, workers: int, pages_in_flight: int) -> tuple[int, list[str]]:
-    """Return how many workers a limit leaves, at least one, with a warning; `limit` is a count of open files, None: there is none.
+    """Return how many workers a limit leaves, at least one, with a warning. `limit`: a count of open files, None for none.
 
     Raises ConfigError where there is not room for a single one.
     """
