@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self, TextIO
 
-from tqdm import tqdm
+if typing.TYPE_CHECKING:
+    from tqdm import tqdm
 
 from harvester.bulletin import Counts
 from harvester.model import Outcome, State
@@ -120,6 +121,8 @@ class Progress:
 
     def _open_bar(self) -> None:
         if self._stream.isatty():
+            from tqdm import tqdm  # here, because most runs have no terminal, and it takes 30 ms
+
             self._bar = tqdm(file=self._stream, unit=" calls", dynamic_ncols=True, smoothing=0.1, leave=False)
 
     @contextlib.contextmanager

@@ -13,14 +13,15 @@ import hashlib
 import io
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import anyio
-from aiofiles.threadpool import wrap
-from aiofiles.threadpool.binary import AsyncFileIO
 
 from harvester.archive import disk
 from harvester.archive.digest import hasher
+
+if TYPE_CHECKING:
+    from aiofiles.threadpool.binary import AsyncFileIO
 
 SPOOL_BYTES = 2 * 1024 * 1024
 HEAD_BYTES = 4096
@@ -82,6 +83,8 @@ class Part:
         if self._file is None:
             self._head = bytes(self._spool[:HEAD_BYTES])
             self._raw = _HashingFile(self.path)
+            from aiofiles.threadpool import wrap  # here, because most runs meet no large recording, and it takes 25 ms
+
             self._file = wrap(self._raw)
         block, self._spool = self._spool, bytearray()
         with anyio.CancelScope(shield=True):  # the thread cannot be stopped, and must not find its file closed
