@@ -5,12 +5,16 @@ In:   a path, and Linux's list of mounts.  Out: `Mount`, or None where the syste
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePath
 
 import msgspec
 
 MOUNTS = Path("/proc/self/mountinfo")
+OPEN_FILES = Path("/proc/self/fdinfo")
 
 SHARES = frozenset(
     [
@@ -68,23 +72,42 @@ def read_mount(path: Path) -> Mount | None:
     """Return the mount on which an existing path lies; None where the system does not tell (it is not Linux)."""
     try:
         text = MOUNTS.read_bytes().decode("utf-8", "surrogateescape")
-        return mount_of(path.resolve(), text)
+        real = path.resolve()
     except OSError:
         return None
+    number = _mount_number(real)
+    by_number = next((mount for each, mount in _mounts_in(text) if each == number), None)
+    return by_number or mount_of(real, text)
+
+
+def _mount_number(path: Path) -> str | None:
+    """Return the number of the mount through which a path is reached: by its name alone one that is hidden looks the same."""
+    with suppress(OSError, AttributeError):  # O_PATH is Linux's
+        handle = os.open(path, os.O_PATH)
+        try:
+            found = re.search(r"^mnt_id:\s*(\d+)$", (OPEN_FILES / str(handle)).read_text(), re.MULTILINE)
+            return found[1] if found else None
+        finally:
+            os.close(handle)
+    return None
 
 
 def mount_of(path: PurePath, mountinfo: str) -> Mount | None:
     """Find an absolute path in the text of /proc/self/mountinfo (proc(5)): the nearest point holds it, of two the later one."""
     found = None
+    for _, mount in _mounts_in(mountinfo):
+        if path.is_relative_to(mount.point) and (found is None or len(mount.point) >= len(found.point)):
+            found = mount
+    return found
+
+
+def _mounts_in(mountinfo: str) -> Iterator[tuple[str, Mount]]:
+    """Yield each mount with its number."""
     for line in mountinfo.splitlines():
         left, _, right = line.partition(" - ")
         fields, behind = left.split(" "), right.split(" ")
-        if len(fields) < 5 or len(behind) < 2:
-            continue
-        point = _plain(fields[4])
-        if path.is_relative_to(point) and (found is None or len(point) >= len(found.point)):
-            found = Mount(point=point, type=behind[0], source=_plain(behind[1]))
-    return found
+        if len(fields) >= 5 and len(behind) >= 2:
+            yield fields[0], Mount(point=_plain(fields[4]), type=behind[0], source=_plain(behind[1]))
 
 
 def _plain(field: str) -> str:

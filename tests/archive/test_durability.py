@@ -1,6 +1,5 @@
 """How files become durable: alone, or as a group."""
 
-import errno
 import os
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from harvester.archive import disk, durability
 from harvester.archive.durability import GROUPS_LEFT_ALONE, SLOW_SECONDS_PER_FILE, Durability
 from harvester.archive.mounts import read_mount
 from harvester.errors import StorageError
+from tests.fault import mounts
 
 
 def test_files_wait_for_their_group_as_long_as_that_is_quick() -> None:
@@ -46,12 +46,25 @@ def test_only_file_systems_of_the_kernel_s_own_are_trusted(tmp_path: Path) -> No
     assert not Durability.on(Path("/proc")).gathers
 
 
+@pytest.mark.skipif(bool(mounts.MISSING), reason=str(mounts.MISSING))
+def test_a_mount_that_hides_another_decides(tmp_path: Path) -> None:
+    """A folder lies on what was mounted last over any folder above it, though another mount bears its very name."""
+    point, other = tmp_path / "point", tmp_path / "other"
+    (point / "calls").mkdir(parents=True)
+    (other / "calls").mkdir(parents=True)
+    with mounts.memory(point / "calls"):
+        assert durability.is_local(point / "calls")
+        with mounts.bound(other, point):
+            found = read_mount(point / "calls")
+            assert found is not None
+            assert found.point == str(point)
+            assert found.type == getattr(read_mount(other), "type", None)
+
+
 def test_what_cannot_be_made_durable_is_an_error_of_the_storage(tmp_path: Path) -> None:
     """A sync that fails names the folder; one that succeeds says nothing."""
-    disk.sync_file_system(tmp_path, 0)
-    with pytest.raises(StorageError, match=f"make durable what lies in {tmp_path}/none"):
-        disk.sync_file_system(tmp_path / "none", 0)
     handle = os.open(tmp_path, os.O_RDONLY)
+    disk.sync_file_system(tmp_path, handle, 0)
     os.close(handle)
-    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
-        durability.sync_file_system(handle)
+    with pytest.raises(StorageError, match=f"make durable what lies in {tmp_path}"):
+        disk.sync_file_system(tmp_path, handle, 0)
