@@ -47,7 +47,9 @@ async def cut_at(
     return named, lines
 
 
-@pytest.mark.parametrize(("call", "when", "all_on_it"), [("fsync", 9, True), ("fsync", 24, False), ("rename", 9, True)])
+@pytest.mark.parametrize(
+    ("call", "when", "all_on_it"), [("fsync", 9, True), ("fsync", 24, False), ("syncfs", 1, True), ("rename", 9, True)]
+)
 async def test_a_power_cut(
     platform: Platform, undisturbed: Tree, tmp_path: Path, call: str, when: int, all_on_it: bool
 ) -> None:
