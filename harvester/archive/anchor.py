@@ -63,6 +63,14 @@ class Anchor:
                     self._sync(parent)
                 parent = folder
 
+    def sync_file_system(self, size_bytes: int) -> None:
+        """Make durable all that was written to the file system since the folder was opened; `size_bytes` says how much is ours.
+
+        Raises StorageError for whatever could not be written meanwhile. For systems with open folders only, and until `close`.
+        """
+        assert self._handle is not None
+        disk.sync_file_system(self._root, self._handle, size_bytes)
+
     def close(self) -> None:
         """Let the folder go. Once is enough, twice does no harm."""
         if self._handle is not None:

@@ -48,7 +48,7 @@ class Checkpoint:
 
     def __init__(self, path: Path, archive_id: str, *, copy_of: Path | None = None) -> None:
         """Open the file at `path`. One in MEMORY begins as what the file `copy_of` holds, where one is named."""
-        self._path = copy_of or path  # as messages name it
+        self.path = copy_of or path  # as messages name it
         self.archive_id = archive_id  # whose ledger it knows
         self._open(path, copy_of)
 
@@ -92,7 +92,7 @@ class Checkpoint:
     def find(self, ids: Iterable[str]) -> dict[str, Entry]:
         """Return the entries of those of the ids that the archive knows."""
         query = f"SELECT {COLUMNS} FROM entry WHERE id = ?"
-        with _storage(self._path):
+        with _storage(self.path):
             rows = (self._db.execute(query, (call_id,)).fetchone() for call_id in ids)
             return {row[0]: entry_from(row) for row in rows if row}
 
@@ -119,7 +119,7 @@ class Checkpoint:
             query = f"SELECT {COLUMNS} FROM entry WHERE {which} AND (place, id) > (?, ?) ORDER BY place, id LIMIT ?"
             last = ("", "")
             while True:
-                with _storage(self._path):
+                with _storage(self.path):
                     rows = self._db.execute(query, (*last, ENTRIES_PER_BATCH)).fetchall()
                 yield from map(entry_from, rows)
                 if len(rows) < ENTRIES_PER_BATCH:
@@ -134,7 +134,7 @@ class Checkpoint:
         """Yield the id of every call that the platform is not known to have deleted, a batch at a time."""
         last = ""
         while True:
-            with _storage(self._path):
+            with _storage(self.path):
                 query = "SELECT id FROM entry WHERE id > ? AND NOT gone ORDER BY id LIMIT ?"
                 ids = [row[0] for row in self._db.execute(query, (last, ENTRIES_PER_BATCH))]
             yield from ids
@@ -144,28 +144,28 @@ class Checkpoint:
 
     def oldest_place(self) -> str | None:
         """Return the place of the oldest call that is dated, such as `2025/08/04/123`; None where there is none."""
-        with _storage(self._path):
+        with _storage(self.path):
             (place,) = self._db.execute("SELECT min(place) FROM entry WHERE place GLOB '[0-9]*'").fetchone()
         return None if place is None else str(place)
 
     @property
     def runs_begun(self) -> int:
         """How many runs have begun, those included that never closed and have told nothing of their coverage."""
-        with _storage(self._path):
+        with _storage(self.path):
             return int(self._about("runs_begun") or 0)
 
     def past_runs(self) -> list[PastRun]:
         """Return what closed runs have told of their coverage, oldest first."""
-        with _storage(self._path):
+        with _storage(self.path):
             rows = self._db.execute("SELECT past FROM run ORDER BY number").fetchall()
             return [_past_run.decode(row[0]) for row in rows]
 
     def _tally(self, what: str) -> int:
-        with _storage(self._path):
+        with _storage(self.path):
             return int(self._db.execute(f"SELECT {what} FROM tally").fetchone()[0])
 
     def _count(self, which: str) -> int:
-        with _storage(self._path):
+        with _storage(self.path):
             return int(self._db.execute(f"SELECT count(*) FROM entry WHERE {which}").fetchone()[0])
 
     def learn(
@@ -175,7 +175,7 @@ class Checkpoint:
 
         The lines must be durable already. Raises StorageError.
         """
-        with _storage(self._path):
+        with _storage(self.path):
             self._learn(entries, position, runs, begun)
 
     @property

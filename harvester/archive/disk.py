@@ -130,14 +130,14 @@ def sync_open_folder(handle: int) -> bool:
     return True
 
 
-def sync_file_system(folder: Path, size_bytes: int) -> None:
-    """Make everything durable that was written to the file system of a folder; `size_bytes` says how much of it is ours."""
+def sync_file_system(folder: Path, handle: int, size_bytes: int) -> None:
+    """Make everything durable that was written to the file system of an open folder; `size_bytes` says how much is ours.
+
+    What could not be written since the folder was opened is a StorageError, so it must be open since before the first write:
+    who opens it now is not told of an error that another process has been told of meanwhile.
+    """
     with guarded("make durable what lies in", folder, size_bytes):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            durability.sync_file_system(handle)
-        finally:
-            os.close(handle)
+        durability.sync_file_system(handle)
 
 
 def sync_file(path: Path) -> None:

@@ -5,7 +5,8 @@ In:   on what the archive lies, and how long groups have taken.  Out: which way 
 An fsync for each file is a wait for the disk for each (about 0.3 ms on a solid-state one); `syncfs` is one for all files of a
 group. But it waits for everything that others have written to the same disk too, so it is measured, and left alone for a while
 where it is slow. And it is used only where it can be trusted: on file systems of Linux's own that write to a disk, and from
-Linux 5.8 on, which reports by it what could not be written (`errseq`, syncfs(2)). FUSE ignores it, shares differ.
+Linux 5.17 on: since 5.8 it reports files that could not be written (`errseq`, syncfs(2)), but what the file system itself had to
+say, such as that its journal has failed, was left out until then (sync_filesystem). FUSE ignores it, shares differ.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from harvester.archive.mounts import MEMORY, read_mount
 
 TRUSTED = frozenset({"ext4", "xfs", "btrfs", "f2fs"}) | MEMORY
-FIRST_RELEASE = (5, 8)
+FIRST_RELEASE = (5, 17)
 
 SLOW_SECONDS_PER_FILE = 0.01
 """What a group may take for each of its files: about an fsync on a rotating disk. Beyond it others are writing a lot."""

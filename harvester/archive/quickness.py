@@ -38,7 +38,15 @@ class Quickness:
         """Count the time that one call's files took."""
         if self._by_thread:
             self._by_thread -= 1
-            return
-        self._left_seconds = min(LONGEST_SECONDS, self._left_seconds + USUAL_SECONDS - seconds)
+        else:
+            self._count(USUAL_SECONDS - seconds)
+
+    def named(self, seconds: float, calls: int) -> None:
+        """Count the time that naming the files of so many calls took, which the loop does as well."""
+        if not self._by_thread:
+            self._count(calls * USUAL_SECONDS - seconds)
+
+    def _count(self, saved_seconds: float) -> None:
+        self._left_seconds = min(LONGEST_SECONDS, self._left_seconds + saved_seconds)
         if self._left_seconds < 0:
             self._by_thread, self._left_seconds = CALLS_BY_THREAD, LONGEST_SECONDS

@@ -15,7 +15,7 @@ import functools
 import secrets
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import anyio.to_thread
@@ -48,7 +48,7 @@ class Archive:
         self.run_id = run_id
         self.parts = root / run_key(run_id, PARTS)
         self.durability = Durability.on(root)
-        self.quickness = Quickness(local=is_local(root))
+        self.quickness = Quickness(local=is_local(root) and is_local(checkpoint.path.parent))
         self._checkpoint = checkpoint
         self._min_free_bytes = min_free_bytes
         self._ledger: Ledger | None = None
@@ -69,11 +69,12 @@ class Archive:
 
     def commit(self, drafts: Sequence[Draft]) -> list[Outcome]:
         """Settle a group of calls. When it returns, their outcomes survive a power cut. Raises StorageError."""
-        for step in (steps := self._steps(drafts)):
-            try:
-                step()
-            except StorageError as error:
-                steps.throw(error)
+        with closing(self._steps(drafts)) as steps:
+            for step in steps:
+                try:
+                    step()
+                except StorageError as error:
+                    steps.throw(error)
         return [draft.outcome for draft in drafts]
 
     async def commit_from_loop(self, drafts: Sequence[Draft]) -> list[Outcome]:
@@ -84,11 +85,13 @@ class Archive:
         """
         if not self.quickness.permits(0):
             return await anyio.to_thread.run_sync(self.commit, drafts)
-        for step in (steps := self._steps(drafts)):
-            try:
-                await anyio.to_thread.run_sync(step)
-            except StorageError as error:
-                steps.throw(error)
+        # Shielded: all of it or nothing, as in `commit`. Files with names want their lines.
+        with anyio.CancelScope(shield=True), closing(self._steps(drafts)) as steps:
+            for step in steps:
+                try:
+                    await anyio.to_thread.run_sync(step)
+                except StorageError as error:
+                    steps.throw(error)
         return [draft.outcome for draft in drafts]
 
     def _steps(self, drafts: Sequence[Draft]) -> Generator[Callable[[], None], None, None]:
@@ -104,8 +107,10 @@ class Archive:
         folders = {each.file.path.rpartition("/")[0] for each in staged}
         yield functools.partial(self._ready, folders, staged)
         with self._ended_by_failure():
+            began = time.perf_counter()
             for part, file in parts:
                 disk.give_name(part, f"{self.root}/{file.path}")
+            self.quickness.named(time.perf_counter() - began, len(drafts))
             yield functools.partial(self._tell, folders, [draft.event for draft in drafts])
             self._checkpoint.learn([draft.entry for draft in drafts], self._opened().position)
 
@@ -118,7 +123,7 @@ class Archive:
             disk.overwrite(self.root / run_key(self.run_id, GROUP), encoded(new), durably=not waiting)
         began = time.perf_counter()
         if waiting:
-            disk.sync_file_system(self.parts, sum(waiting))
+            self._anchor.sync_file_system(sum(waiting))
         self.durability.synced(len(waiting), time.perf_counter() - began)
 
     def _tell(self, folders: set[str], events: list[Event]) -> None:
@@ -185,10 +190,10 @@ class Archive:
 
     @contextmanager
     def _ended_by_failure(self) -> Iterator[None]:
-        """Write nothing behind a failure in the block: it leaves names without a line, or half a line. The next run mends it."""
+        """Write nothing behind a block that was left early: names without a line, or half a line, are for the next run to mend."""
         try:
             yield
-        except StorageError:
+        except BaseException:
             self._close_ledger()
             raise
 

@@ -5,6 +5,9 @@ import resource
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
+import anyio
+import anyio.lowlevel
+import msgspec
 import pytest
 
 from harvester.archive import disk
@@ -218,6 +221,36 @@ async def test_a_run_whose_commit_failed_cannot_close(site: Site) -> None:
         with pytest.raises(StorageError, match="has ended it"):
             run.close()
     await site.saved(call(3))
+    assert verify(site.root).findings == []
+
+
+@pytest.mark.parametrize("from_loop", [True, False])
+async def test_a_run_whose_commit_broke_off_cannot_close(site: Site, from_loop: bool) -> None:
+    """Whatever ended it between names and lines, be it a bug: nothing may be written behind it, and the next run mends it."""
+    with site.run() as run:
+        draft = msgspec.structs.replace(await run.draft(call(123)), event={"event": object()})
+        with pytest.raises(TypeError):
+            await run.archive.commit_from_loop([draft]) if from_loop else run.archive.commit([draft])
+        with pytest.raises(StorageError, match="has ended it"):
+            run.close()
+    await site.saved(call(3))
+    assert site.tree() >= FILES
+    assert verify(site.root).findings == []
+
+
+async def test_a_commit_is_cancelled_as_a_whole_or_not_at_all(site: Site) -> None:
+    """Whenever the task that commits is cancelled: what has a name has its line, so that the run can close."""
+    with site.run() as run:
+        for turns in range(12):
+            draft = await run.draft(call(turns))
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(run.archive.commit_from_loop, [draft])
+                for _ in range(turns):
+                    await anyio.lowlevel.checkpoint()
+                tasks.cancel_scope.cancel()
+        run.close()
+        told = {file["path"] for line in site.lines(run.id) for file in line.get("files", ())}
+    assert site.tree() == told
     assert verify(site.root).findings == []
 
 

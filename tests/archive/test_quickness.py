@@ -1,12 +1,17 @@
 """Who writes small files: the event loop, or a thread."""
 
 import datetime as dt
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from harvester.archive.checkpoint import Checkpoint
+from harvester.archive.durability import is_local
 from harvester.archive.quickness import CALLS_BY_THREAD, LONGEST_SECONDS, SMALL_BYTES, USUAL_SECONDS, Quickness
 from harvester.archive.stage import Stager
+from harvester.archive.store import Archive
+from tests.fault import fuse
 
 
 def test_the_loop_writes_small_files_on_a_quick_disk() -> None:
@@ -38,11 +43,36 @@ def test_a_slow_write_now_and_then_changes_nothing() -> None:
         assert quickness.permits(0)
 
 
+def test_slow_naming_sends_the_next_calls_to_threads() -> None:
+    """The loop names a group's files too: the usual time changes nothing; once it takes too long, threads do it."""
+    quickness = Quickness(local=True)
+    quickness.named(256 * USUAL_SECONDS, 256)
+    assert quickness.permits(0)
+    quickness.named(256 * USUAL_SECONDS + 1.1 * LONGEST_SECONDS, 256)
+    assert not quickness.permits(0)
+
+
 def test_a_share_is_never_written_to_by_the_loop() -> None:
     """However quick it has been: it may hang, and the loop with it."""
     quickness = Quickness(local=False)
     quickness.took(0.0)
     assert not quickness.permits(0)
+
+
+@pytest.mark.skipif(bool(fuse.MISSING), reason=str(fuse.MISSING))
+def test_a_share_with_archive_or_checkpoint_keeps_the_loop_away(tmp_path: Path) -> None:
+    """The loop would write to the checkpoint as well: where either lies on a share, threads do all of it."""
+    with fuse.mounted(tmp_path) as share:
+        for root, state, quick in (
+            (tmp_path, tmp_path, True),
+            (tmp_path, share.told, False),
+            (share.told, tmp_path, False),
+        ):
+            with closing(Checkpoint(state / "checkpoint.db", "any")) as checkpoint:
+                archive = Archive(root, checkpoint, "any")
+                assert archive.quickness.permits(0) is (quick and is_local(tmp_path))
+                assert archive.durability.gathers is (root == tmp_path and is_local(tmp_path))
+                archive.abandon()
 
 
 @pytest.mark.parametrize("gathers", [True, False])
