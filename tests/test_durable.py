@@ -7,33 +7,54 @@ writes down every fsync and rename of a real run, in order, with the paths behin
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import anyio
 import pytest
 
+from harvester.archive.durability import Durability
 from harvester.demo.calls import CallBook
 from harvester.demo.server import Platform, serve
+from tests.fault import fuse
 from tests.harvests import Harvests, command
 
 CALL = re.compile(r"^\d+ +(?P<name>fsync|syncfs|close|rename\w*)\((?P<arguments>.*?)\) += 0$")
 PATH = re.compile(r'<([^<>]*)>|"([^"]*)"')
 
+needs_fuse = pytest.mark.skipif(bool(fuse.MISSING), reason=str(fuse.MISSING))
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace, which .ci/run installs")
 
 
 @pytest.fixture
 async def platform() -> AsyncIterator[Platform]:
-    """Serve 30 calls, all over, on some days."""
-    async with serve(CallBook(count=30, most_seconds=10, in_progress=0, late=0)) as platform:
+    """Serve 12 calls, all over, on some days."""
+    async with serve(CallBook(count=12, most_seconds=10, in_progress=0, late=0)) as platform:
         yield platform
+
+
+@pytest.fixture(params=["disk", pytest.param("share", marks=needs_fuse)])
+def harvests(request: pytest.FixtureRequest, platform: Platform, tmp_path: Path) -> Iterator[Harvests]:
+    """Return an archive that is not there yet: on the disk of the tests, and where each file has to have its own fsync."""
+    harvests = Harvests(platform, tmp_path)
+    if request.param == "disk":
+        yield harvests
+        return
+    with fuse.mounted(tmp_path) as share:
+        harvests.archive = share.told / "calls"
+        harvests.environment["HARVESTER_ARCHIVE"] = str(harvests.archive)
+        yield harvests
 
 
 async def traced(harvests: Harvests) -> list[tuple[str, str]]:
     """Run under strace; return fsync, syncfs and close as (name, path), and a rename as ("from", path), ("to", path)."""
+    lines = await trace_of(harvests, "fsync", "syncfs", "close", "rename", "renameat", "renameat2")
+    return [step for line in lines for step in steps_of(line)]
+
+
+async def trace_of(harvests: Harvests, *calls: str) -> list[str]:
+    """Run under strace; return a line for each of these calls, in the order in which they ended."""
     trace = harvests.folder / "trace"
-    calls = ("fsync", "syncfs", "close", "rename", "renameat", "renameat2")
     done = await anyio.run_process(
         ["strace", "-f", "-y", "-s", "4096", "-o", str(trace), "-e", f"trace={','.join(calls)}", *command("run", "-q")],
         check=False,
@@ -41,7 +62,7 @@ async def traced(harvests: Harvests) -> list[tuple[str, str]]:
         env={"PATH": os.environ["PATH"], "HOME": str(harvests.folder), **harvests.environment},
     )
     assert done.returncode == 0, done.stderr.decode()
-    return [step for line in whole_lines(trace.read_text()) for step in steps_of(line)]
+    return whole_lines(trace.read_text())
 
 
 def whole_lines(trace: str) -> list[str]:
@@ -82,6 +103,18 @@ async def test_a_file_gets_its_name_only_when_it_is_durable(harvests: Harvests) 
             assert ("fsync", part) in steps[:whole] or "syncfs" in (what for what, _ in steps[whole:number]), path
             seen.add(path)
     assert seen == named
+
+
+async def test_a_sync_for_all_knows_every_error_since_the_first_write(harvests: Harvests) -> None:
+    """The kernel tells by a descriptor what failed since that was opened: it is the archive's folder, open from the start."""
+    lines = await trace_of(harvests, "openat", "syncfs", "close")
+    synced = {found[1] for line in lines if (found := re.search(r" syncfs\((\d+)<", line))}
+    assert bool(synced) == Durability.on(harvests.archive).gathers
+    first = next(number for number, line in enumerate(lines) if "O_CREAT" in line and "/parts/" in line)
+    for handle in synced:
+        assert any(re.search(rf" openat\(.* = {handle}<{harvests.archive}>$", line) for line in lines[:first])
+        last = max(number for number, line in enumerate(lines) if f" syncfs({handle}<" in line)
+        assert not any(f" close({handle}<" in line for line in lines[first:last])
 
 
 async def test_a_line_is_written_only_when_its_names_are_durable(harvests: Harvests) -> None:

@@ -190,7 +190,7 @@ class Archive:
 
     @contextmanager
     def _ended_by_failure(self) -> Iterator[None]:
-        """Write nothing behind a block that was left early: names without a line, or half a line, are for the next run to mend."""
+        """Write nothing behind a block that was left early: names without a line, or half a line, are the next run's to mend."""
         try:
             yield
         except BaseException:

@@ -8,6 +8,7 @@ Nothing here knows in which order harvester makes its system calls: what can be 
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ import msgspec
 from harvester.archive.layout import MARK
 from harvester.archive.mark import NOT_CONTENT
 from harvester.demo.server import Platform
+from tests.fault import measured
 from tests.fault.fuse import Fuse
 from tests.harvests import Harvests, command
 
@@ -26,11 +28,12 @@ Tree = dict[str, bytes]
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run ended. `account` is what it gave to machines; None where it was killed or could not begin."""
+    """How a run ended, and what it took. `account` is what it gave to machines; None where it was killed or could not begin."""
 
     exit_code: int
     said: str
     printed: bytes
+    peak_bytes: int  # of resident memory
     account: dict[str, Any] | None
 
 
@@ -53,13 +56,14 @@ class Scene(Harvests):
         self.state = state or self.state
         told = archive or self.archive
         self.archive = plain or told
+        self.peak = folder / "peak"
         self.environment |= {
             "HARVESTER_ARCHIVE": str(told),
             "HARVESTER_STATE_FOLDER": str(self.state),
             "PYTHONDONTWRITEBYTECODE": "1",
             "TMPDIR": str(folder / "tmp"),
         }
-        own = (told, self.archive, self.state, *(folder / name for name in ("trace", "image", "notes")))
+        own = (told, self.archive, self.state, *(folder / name for name in ("trace", "image", "notes", "peak")))
         self._own = {each.relative_to(folder).parts[0] for each in own if each.is_relative_to(folder)}
         (folder / "tmp").mkdir(parents=True, exist_ok=True)
         (folder / "neighbour").mkdir(exist_ok=True)
@@ -76,9 +80,9 @@ class Scene(Harvests):
 
     async def ends(self, *arguments: str, before: tuple[str, ...] = ()) -> Ended:
         """Run `harvester run` to its end; `before` is what is to run it, such as strace and its flags."""
-        line = [*before, *command("run", "--json", *arguments)]
+        line = [*measuring(self.peak), *before, *command("run", "--json", *arguments)]
         done = await anyio.run_process(line, check=False, env=self._environment({}), cwd=self.folder)
-        return ended(done.returncode, done.stdout, done.stderr)
+        return ended(done.returncode, done.stdout, done.stderr, int(self.peak.read_text()))
 
     async def begins(self, before: tuple[str, ...]) -> anyio.abc.Process:
         """Start `harvester run` by what stands before it, and leave it running."""
@@ -115,10 +119,16 @@ def new_scene(platform: Platform, folder: Path, share: Fuse | None = None) -> Sc
     return Scene(platform, own, archive=share.told / own.name, plain=share.plain / own.name)
 
 
-def ended(exit_code: int | None, printed: bytes, said: bytes) -> Ended:
+def measuring(figure: Path) -> tuple[str, ...]:
+    """Return what stands before a command whose memory is to be measured."""
+    return sys.executable, "-ISE", str(Path(measured.__file__)), str(figure)
+
+
+def ended(exit_code: int | None, printed: bytes, said: bytes, peak_bytes: int) -> Ended:
     """Read what a run has left behind of itself."""
     account = json.loads(printed) if printed.strip() else None
-    return Ended(exit_code=-1 if exit_code is None else exit_code, said=said.decode(), printed=printed, account=account)
+    code = -1 if exit_code is None else exit_code
+    return Ended(exit_code=code, said=said.decode(), printed=printed, peak_bytes=peak_bytes, account=account)
 
 
 def _below(root: Path) -> Iterator[Path]:

@@ -1,0 +1,40 @@
+"""Seventh invariant: however much comes in, and whatever becomes of it, a run's memory stays what it is."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from harvester.demo.calls import CallBook
+from harvester.demo.faults import Fault
+from harvester.demo.server import Platform, serve
+from tests.fault import mounts
+from tests.fault.invariants import MOST_BYTES, STORAGE, assert_keyless
+from tests.fault.mounts import memory, mount
+from tests.fault.scene import Scene
+
+pytestmark = pytest.mark.skipif(bool(mounts.MISSING), reason=str(mounts.MISSING))
+
+
+@pytest.fixture
+async def bulky() -> AsyncIterator[Platform]:
+    """Serve recordings of several MiB, together more than twice what a run may take; half of all downloads are reset."""
+    book = CallBook(count=150, most_seconds=10_000, in_progress=0, late=0)
+    resets = [Fault(where="recording", kind="reset", match=call, times=1) for call in list(book.ids())[::2]]
+    async with serve(book, faults=resets) as platform:
+        yield platform
+
+
+async def test_memory_stays_bounded(bulky: Platform, tmp_path: Path) -> None:
+    """Large recordings come in, half of them twice, and the disk fills up under them: neither is kept in memory."""
+    scene = Scene(bulky, tmp_path, archive=tmp_path / "disk" / "calls")
+    with memory(tmp_path / "disk", "size=100m"):
+        full = await scene.ends()
+        assert full.exit_code == STORAGE, full.said
+        assert_keyless(scene, full)
+        mount("-o", "remount,size=1g", tmp_path / "disk")
+        whole = await scene.ends()
+        assert whole.exit_code == 0, whole.said
+        written_bytes = sum(map(len, scene.tree().values()))
+    assert written_bytes > 2 * MOST_BYTES
+    assert max(full.peak_bytes, whole.peak_bytes) < MOST_BYTES
