@@ -1,5 +1,6 @@
-"""Seventh invariant: however much comes in, and whatever becomes of it, a run's memory stays what it is."""
+"""Seventh invariant, and row 18: a run's memory stays what it is, however much comes in; where it is refused, nothing is lost."""
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,9 +10,9 @@ from harvester.demo.calls import CallBook
 from harvester.demo.faults import Fault
 from harvester.demo.server import Platform, serve
 from tests.fault import mounts
-from tests.fault.invariants import MOST_BYTES, STORAGE, assert_keyless
+from tests.fault.invariants import MOST_BYTES, STORAGE, assert_converges, assert_holds, assert_keyless
 from tests.fault.mounts import memory, mount
-from tests.fault.scene import Scene
+from tests.fault.scene import Scene, Tree, new_scene
 
 pytestmark = pytest.mark.skipif(bool(mounts.MISSING), reason=str(mounts.MISSING))
 
@@ -38,3 +39,21 @@ async def test_memory_stays_bounded(bulky: Platform, tmp_path: Path) -> None:
         written_bytes = sum(map(len, scene.tree().values()))
     assert written_bytes > 2 * MOST_BYTES
     assert max(full.peak_bytes, whole.peak_bytes) < MOST_BYTES
+
+
+@pytest.mark.fault
+@pytest.mark.skipif(not shutil.which("prlimit"), reason="needs prlimit, of util-linux")
+async def test_a_run_that_gets_no_memory(platform: Platform, undisturbed: Tree, tmp_path: Path) -> None:
+    """Wherever memory is refused, as it starts, in a thread or in the middle: the run ends, and the next one makes it good."""
+    ends = []
+    for megabytes in range(50, 160, 4):
+        scene = new_scene(platform, tmp_path)
+        ended = await scene.ends(before=("prlimit", f"--as={megabytes}000000"))
+        assert_holds(scene, ended, undisturbed, orderly=False)
+        await assert_converges(scene, undisturbed)
+        ends.append(ended.exit_code)
+    assert 0 in ends
+    assert sum(code != 0 for code in ends) > 5
+    print(
+        f"\n{sum(code != 0 for code in ends)} of {len(ends)} runs got too little memory: ended by {sorted(set(ends))}"
+    )
