@@ -47,12 +47,12 @@ class Archive:
         self.root = root
         self.run_id = run_id
         self.parts = root / run_key(run_id, PARTS)
+        self._anchor = Anchor(root)  # first: what is found out about the folder below is about the one that is held
         self.durability = Durability.on(root)
         self.quickness = Quickness(local=is_local(root) and is_local(checkpoint.path.parent))
         self._checkpoint = checkpoint
         self._min_free_bytes = min_free_bytes
         self._ledger: Ledger | None = None
-        self._anchor = Anchor(root)
 
     def begin(self, about: Event) -> list[str]:
         """Mend what earlier runs left, then start this one's ledger with `about`. Return the ids of the runs mended.

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.layout import LEDGER, run_key
 from harvester.archive.mark import write_mark
@@ -75,8 +77,9 @@ class Run:
         *,
         failure: str | RecordingError = "no such file",
         rules: Rules | None = None,
+        headers: dict[str, str] | None = None,
     ) -> Draft:
-        """Stage a call. Its recording is `sound`, or cannot be had because of `failure`."""
+        """Stage a call. Its recording is `sound`, sent with `headers` too, or cannot be had because of `failure`."""
 
         async def fetch(call: Call, part: Part, judge: Judge) -> Transfer:
             await part.restart()
@@ -84,6 +87,7 @@ class Run:
                 raise RecordingError(failure) if isinstance(failure, str) else failure
             await part.write(sound)
             told = transfer(call.link or "")
+            told = msgspec.structs.replace(told, headers=told.headers | (headers or {}))
             await judge(call, told)
             return told
 

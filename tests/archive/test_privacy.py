@@ -54,6 +54,8 @@ async def told(site: Site, anyio_backend: str) -> Site:
             assert draft.outcome.reason == masked(reason, (CALLER, OURS))
             run.archive.commit([draft])
         await run.save(telling_call(0, LINKS[1]))
+        etag = {"etag": '"1 (987) 654-3210/49301234567"', "content-type": "audio/mpeg; name=19876543210.mp3"}
+        run.archive.commit([await run.draft(telling_call(99, LINKS[0]), headers=etag)])
         run.close()
     return site
 
@@ -79,6 +81,16 @@ async def test_the_reason_of_a_failed_call_bears_no_number(site: Site) -> None:
             draft = await run.draft(telling_call(number, LINKS[0]), None, failure=text)
             assert "(number)" in (draft.outcome.reason or "")
             assert not any(secret in (draft.outcome.reason or "").encode() for secret in secrets())
+
+
+async def test_the_log_of_a_failed_call_bears_no_number(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """The caller's number is left out of what is logged, also where it is spelt in a way that only the row tells."""
+    caplog.set_level("DEBUG")
+    with site.run() as run:
+        for number, text in enumerate(REASONS):
+            await run.draft(telling_call(number, LINKS[0]), None, failure=text)
+    assert caplog.text.count("(number)") >= len(REASONS)
+    assert not any(secret in caplog.text.encode() for secret in secrets())
 
 
 async def test_what_came_instead_of_a_recording_is_shown_and_not_kept(site: Site) -> None:

@@ -14,13 +14,14 @@ import pytest
 
 from harvester.archive import disk
 from harvester.archive.layout import LEDGER, MANIFEST, RUN_ID, run_key
-from harvester.archive.store import new_run_id
+from harvester.archive.store import Archive, new_run_id
 from harvester.archive.verify import verify
 from harvester.demo.audio import recording
 from harvester.errors import StorageError
 from harvester.model import State
 from harvester.needs import Rules
 from tests.archive.sites import NOON, SOUND, Site, call
+from tests.fault import mounts
 
 PLACE = "2025/08/04/123"
 
@@ -166,6 +167,21 @@ async def test_what_must_stay_free_stays_free(site: Site) -> None:
             run.archive.commit([draft])
     (site.root.parent / "other").unlink()
     assert site.tree() == set()
+
+
+@pytest.mark.skipif(bool(mounts.MISSING), reason=str(mounts.MISSING))
+def test_a_hundredth_of_a_small_disk_stays_free(tmp_path: Path) -> None:
+    """Where min_free is not set: on a disk below 100 GiB one byte in a hundred, and not the whole GiB of a large one."""
+    with mounts.memory(tmp_path / "disk", "size=64m"):
+        site = Site(tmp_path / "disk")
+        with closing(site.checkpoint()) as checkpoint, (tmp_path / "disk" / "other").open("wb") as other:
+            archive = Archive(site.root, checkpoint, "any")
+            os.posix_fallocate(other.fileno(), 0, shutil.disk_usage(site.root).free - 1_000_000)
+            archive.check_room()
+            os.posix_fallocate(other.fileno(), 0, os.fstat(other.fileno()).st_size + 500_000)
+            with pytest.raises(StorageError, match="671,088 are to stay free"):
+                archive.check_room()
+            archive.abandon()
 
 
 def test_a_closed_run_takes_no_more(site: Site) -> None:
