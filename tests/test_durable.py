@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace
 @pytest.fixture
 async def platform() -> AsyncIterator[Platform]:
     """Serve 12 calls, all over, on some days; some of their recordings are too large to stay in memory."""
-    async with serve(CallBook(count=12, most_seconds=2000, in_progress=0, late=0)) as platform:
+    async with serve(CallBook(count=12, most_seconds=6000, in_progress=0, late=0)) as platform:
         yield platform
 
 

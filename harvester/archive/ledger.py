@@ -209,13 +209,29 @@ def torn_bytes(archive: Path, run_id: str) -> int:
 
 
 def cut_torn(archive: Path, run_id: str) -> int:
-    """Cut off what a crash left behind the last newline; return how many bytes."""
+    """Put a run's ledger in place anew, durable, without what a crash left behind the last newline; return how many bytes.
+
+    Its whole lines may lie in the kernel's memory alone, where the run was killed before their fsync or that has failed: they are
+    read and believed, and lost with the power. Another fsync of the same file would find nothing to do after one that failed.
+    """
     torn = torn_bytes(archive, run_id)
-    if torn:
-        path = archive / RUNS / run_id / LEDGER
-        with disk.guarded("cut the torn line of", path), path.open("r+b") as file:
-            file.truncate(path.stat().st_size - torn)
-            os.fsync(file.fileno())
+    path = archive / RUNS / run_id / LEDGER
+    part = path.with_name(f"{LEDGER}.part")
+    with disk.guarded("write", part) as step, path.open("rb") as file:
+        left = file.seek(0, os.SEEK_END) - torn
+        file.seek(0)
+        part.unlink(missing_ok=True)
+        with part.open("xb", buffering=0) as copy:
+            while block := file.read(min(left, disk.READ_BLOCK_BYTES)):
+                view = memoryview(block)
+                while view:
+                    view = view[copy.write(view) :]
+                left -= len(block)
+                step.moves += 1
+            os.fsync(copy.fileno())
+    with disk.guarded("rename to", path):
+        part.replace(path)
+    disk.sync_folder(path.parent)
     return torn
 
 

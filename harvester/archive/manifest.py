@@ -25,7 +25,9 @@ def write_manifest(archive: Path, run_id: str) -> None:
     with closing(sqlite3.connect("")) as db:
         db.execute("CREATE TABLE file (path TEXT PRIMARY KEY, sha256 TEXT NOT NULL) WITHOUT ROWID")
         db.executemany("INSERT OR REPLACE INTO file VALUES (?, ?)", _files(archive, run_id))
-        with disk.guarded("write", part) as step, part.open("wb") as file:
+        with disk.guarded("write", part):
+            part.unlink(missing_ok=True)  # a link that lies there would lead elsewhere
+        with disk.guarded("write", part) as step, part.open("xb") as file:
             for key, digest in db.execute("SELECT path, sha256 FROM file ORDER BY path"):
                 step.bytes += file.write(f"{digest}  {key}\n".encode())
                 step.moves += 1

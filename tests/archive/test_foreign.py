@@ -13,10 +13,11 @@ import pytest
 from harvester.archive import ledger
 from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.group import GROUP, unwritten
-from harvester.archive.layout import MARK, RUNS, run_key
+from harvester.archive.layout import LEDGER, MANIFEST, MARK, RUNS, run_key
 from harvester.archive.local import LocalState
 from harvester.archive.mark import read_mark
 from harvester.archive.store import new_run_id
+from harvester.archive.verify import verify
 from harvester.container.sniff import Container
 from harvester.errors import LedgerError, MarkError, StorageError
 from harvester.model import File
@@ -119,3 +120,16 @@ def test_depth_is_refused_in_words(tmp_path: Path) -> None:
     local.folder.mkdir(parents=True)
     (local.folder / "archive.json").write_bytes(deep)
     assert local.expected_mark(must_exist=False) is None
+
+
+async def test_a_link_beside_a_file_that_is_put_in_place_leads_nowhere_else(site: Site) -> None:
+    """A link under the name that a manifest, or a mended ledger, has before its own: it is removed, and what it leads to stays."""
+    letter = site.root.parent / "letter.txt"
+    letter.write_text("nobody's business")
+    with site.run() as run:
+        await run.save(call(1))
+    (site.root / run_key(run.id, f"{LEDGER}.part")).symlink_to(letter)
+    (site.root / run_key(run.id, f"{MANIFEST}.part")).symlink_to(letter)
+    await site.saved(call(2))
+    assert letter.read_text() == "nobody's business"
+    assert verify(site.root).findings == []

@@ -311,8 +311,8 @@ async def test_a_torn_group_had_named_nothing(site: Site, torn: bytes | None) ->
 async def test_a_crash_while_mending_loses_sight_of_no_file(site: Site) -> None:
     """The run that mends is cut off itself, the one before it closed and its own first line not written: the next one knows."""
     cut = await cut_off(site)
-    with site.run(begin=False) as mending, files_limited(3000), pytest.raises(StorageError, match=LEDGER):
-        mending.archive.begin({"settings": "x" * 4000})
+    with site.run(begin=False) as mending, files_limited(6000), pytest.raises(StorageError, match=LEDGER):
+        mending.archive.begin({"settings": "x" * 8000})
     assert (site.root / run_key(cut, MANIFEST)).exists()
     run_id = await site.saved()
     assert recovered(site, run_id) == dict.fromkeys(FILES, "adopted")

@@ -69,6 +69,40 @@ async def test_the_power_is_really_cut(tmp_path: Path) -> None:
         assert not (disk.point / "lost").exists()
 
 
+async def cut_later(platform: Platform, folder: Path, undisturbed: Tree, call: str, when: int) -> None:
+    """Kill a run as it enters one system call; cut the power only when the next run has ended, and assert all that holds."""
+    with powered(folder) as disk:
+        scene = Scene(platform, folder, archive=disk.point / "calls", state=disk.point / "state")
+        done = await traced(scene, f"/^{call}", f"signal=KILL:when={when}")
+        assert_holds(scene, done.ended, undisturbed)
+        await assert_converges(scene, undisturbed)
+        lines = scene.saved_files()
+        disk.cut()
+        assert scene.tree() == undisturbed
+        assert scene.saved_files() == lines
+        assert_verifies(scene.archive, seed=when)
+        await assert_converges(scene, undisturbed)
+
+
+@pytest.mark.parametrize(("call", "when"), [("fsync", 18), ("fsync", 20)])
+async def test_a_power_cut_after_a_kill_and_a_run(
+    platform: Platform, undisturbed: Tree, tmp_path: Path, call: str, when: int
+) -> None:
+    """What a killed run had written and not made durable, and the next run has believed, is durable when that has ended."""
+    await cut_later(platform, tmp_path, undisturbed, call, when)
+
+
+@pytest.mark.fault
+async def test_a_power_cut_after_a_kill_at_every_fsync_and_a_run(
+    platform: Platform, undisturbed: Tree, tmp_path: Path
+) -> None:
+    """The same at every fsync."""
+    dry = await traced(Scene(platform, tmp_path), "fsync")
+    for when in range(1, dry.most() + 1):
+        await cut_later(platform, Path(tempfile.mkdtemp(dir=tmp_path)), undisturbed, "fsync", when)
+    print(f"\n{dry.most()} power cuts after a kill and a run: 0 files lost")
+
+
 @pytest.mark.fault
 @pytest.mark.parametrize("all_on_it", [True, False])
 async def test_a_power_cut_at_every_call(
