@@ -208,7 +208,7 @@ def torn_bytes(archive: Path, run_id: str) -> int:
         return size
 
 
-def cut_torn(archive: Path, run_id: str) -> int:
+def mend(archive: Path, run_id: str) -> int:
     """Put a run's ledger in place anew, durable, without what a crash left behind the last newline; return how many bytes.
 
     Its whole lines may lie in the kernel's memory alone, where the run was killed before their fsync or that has failed: they are

@@ -241,7 +241,7 @@ class Archive:
 
         An account that lies there already is the run's own: the crash came between it and the manifest.
         """
-        torn = ledger.cut_torn(self.root, run_id)
+        torn = ledger.mend(self.root, run_id)
         account = None
         if not self._has(run_id, ACCOUNT):
             sums = {"run": run_id, "verdict": "interrupted", **_sums_of(self.root, run_id)}

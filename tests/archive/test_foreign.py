@@ -123,7 +123,7 @@ def test_depth_is_refused_in_words(tmp_path: Path) -> None:
 
 
 async def test_a_link_beside_a_file_that_is_put_in_place_leads_nowhere_else(site: Site) -> None:
-    """A link under the name that a manifest, or a mended ledger, has before its own: it is removed, and what it leads to stays."""
+    """A link under the name that a manifest or mended ledger has before its own is removed, and what it leads to stays."""
     letter = site.root.parent / "letter.txt"
     letter.write_text("nobody's business")
     with site.run() as run:

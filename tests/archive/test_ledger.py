@@ -153,9 +153,9 @@ def test_a_torn_last_line_is_left_out_and_cut(archive: Path, torn: bytes) -> Non
     whole = path.read_bytes()
     path.write_bytes(whole + torn)
     assert len(lines(archive)) == len(list(ledger.whole_lines(archive, THIRD))) + 3 == 6
-    assert (ledger.torn_bytes(archive, THIRD), ledger.cut_torn(archive, THIRD)) == (len(torn), len(torn))
+    assert (ledger.torn_bytes(archive, THIRD), ledger.mend(archive, THIRD)) == (len(torn), len(torn))
     assert path.read_bytes() == whole
-    assert ledger.cut_torn(archive, THIRD) == 0
+    assert ledger.mend(archive, THIRD) == 0
 
 
 @pytest.mark.parametrize("left", [None, b"", b'{"seq":1'])
