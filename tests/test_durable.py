@@ -162,6 +162,19 @@ async def test_folders_of_dates_are_made_in_the_folder_held_open(harvests: Harve
     assert made == {each.as_posix() for day in days for each in (day, *day.parents[:-1])}
 
 
+async def test_the_ledger_of_a_run_that_was_cut_off_is_made_durable(harvests: Harvests) -> None:
+    """It is put in place anew: its copy is durable before it has the name, and the name before the run has a manifest."""
+    await traced(harvests)
+    (manifest,) = harvests.archive.glob("runs/*/manifest-sha256.txt")
+    manifest.unlink()
+    steps = await traced(harvests)
+    folder = manifest.parent
+    named = steps.index(("to", f"{folder}/ledger.jsonl"))
+    assert steps[named - 1] == ("from", f"{folder}/ledger.jsonl.part")
+    assert ("fsync", f"{folder}/ledger.jsonl.part") in steps[:named]
+    assert ("fsync", str(folder)) in steps[named : steps.index(("to", str(manifest)))]
+
+
 async def test_the_checkpoint_learns_last(harvests: Harvests) -> None:
     """The ledger is fsynced after the last file has its name: the index never knows what the ledger does not."""
     steps = await traced(harvests)

@@ -136,7 +136,7 @@ def sync_file_system(folder: Path, handle: int, size_bytes: int) -> None:
     What could not be written since the folder was opened is a StorageError, so it must be open since before the first write:
     who opens it now is not told of an error that another process has been told of meanwhile.
     """
-    with guarded("make durable what lies in", folder, size_bytes):
+    with guarded("make durable what lies in", folder, size_bytes + durability.others_bytes()):
         durability.sync_file_system(handle)
 
 

@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 
 from harvester.archive.mounts import MEMORY, read_mount
+from harvester.archive.steps import SLOWEST_BYTES_PER_SECOND
 
 TRUSTED = frozenset({"ext4", "xfs", "btrfs", "f2fs"}) | MEMORY
 FIRST_RELEASE = (5, 17)
@@ -29,6 +30,12 @@ SLOW_SECONDS_PER_FILE = 0.01
 
 GROUPS_LEFT_ALONE = 100
 """Groups after a slow one whose files are made durable one by one; then `syncfs` is tried again."""
+
+
+MEMORY_INFO = Path("/proc/meminfo")
+
+SLOWEST_DISK_BYTES_PER_SECOND = 10 * 1024 * 1024
+"""What a disk of this machine takes at least of what others have written: a rotating one under random writes of some size."""
 
 
 class Durability:
@@ -60,6 +67,23 @@ def is_local(folder: Path) -> bool:
     """Whether a folder lies on a file system of this machine's own kernel and disks."""
     mount = read_mount(folder)
     return mount is not None and mount.type in TRUSTED
+
+
+def others_bytes() -> int:
+    """Return what a sync may have to wait for besides our own bytes, in bytes at the pace that `steps` allows for those.
+
+    A backup that fills the memory with gigabytes makes a sync slow, and nothing hangs. 0 where the system does not tell.
+    """
+    try:
+        unwritten = unwritten_bytes(MEMORY_INFO.read_text())
+    except OSError:
+        return 0
+    return unwritten * SLOWEST_BYTES_PER_SECOND // SLOWEST_DISK_BYTES_PER_SECOND
+
+
+def unwritten_bytes(meminfo: str) -> int:
+    """Return how much of what was written waits for a disk or is on its way there, by the text of /proc/meminfo (proc(5))."""
+    return sum(int(kib) * 1024 for kib in re.findall(r"^(?:Dirty|Writeback):\s+(\d+) kB$", meminfo, re.MULTILINE))
 
 
 def sync_file_system(handle: int) -> None:

@@ -61,6 +61,14 @@ def test_a_mount_that_hides_another_decides(tmp_path: Path) -> None:
             assert found.type == getattr(read_mount(other), "type", None)
 
 
+def test_what_others_have_written_is_allowed_for() -> None:
+    """A sync waits for all that the machine has still to write to a disk: so much more time it may take before it hangs."""
+    text = "MemFree: 900 kB\nDirty:            3000 kB\nWriteback:          72 kB\nWritebackTmp:       50 kB\n"
+    assert durability.unwritten_bytes(text) == 3072 * 1024
+    assert durability.unwritten_bytes("") == 0
+    assert durability.others_bytes() >= 0
+
+
 def test_what_cannot_be_made_durable_is_an_error_of_the_storage(tmp_path: Path) -> None:
     """A sync that fails names the folder; one that succeeds says nothing."""
     handle = os.open(tmp_path, os.O_RDONLY)
