@@ -84,7 +84,7 @@ def test_flags_reach_their_settings(shell: Shell) -> None:
     assert found["progress"] == ("false", "--no-progress")
     assert found["status"] == ("ended, Voicemail, busy", "--status")
     assert found["recording_host"] == ("a.example.com", "--recording-host")
-    assert found["workers"] == ("8", "default")
+    assert found["workers"] == ("8 at first, up to 60 while more make it faster", "default")
 
 
 def test_every_setting_reaches_config_from_the_environment(shell: Shell) -> None:
