@@ -12,6 +12,7 @@ from tests.fault.invariants import assert_converges, assert_holds
 from tests.fault.orders import KILL
 from tests.fault.scene import Scene, Tree, new_scene
 from tests.fault.strace import skip_unless_called, traced
+from tests.fault.sweep import STEP, sweep
 
 needs_fuse = pytest.mark.skipif(bool(fuse.MISSING), reason=str(fuse.MISSING))
 needs_strace = pytest.mark.skipif(bool(strace.MISSING), reason=str(strace.MISSING))
@@ -87,11 +88,11 @@ async def test_a_run_killed_at_every_request(platform: Platform, undisturbed: Tr
     with mounted(tmp_path) as share:
         most = await counted(share, new_scene(platform, tmp_path, share))
         rounds = 0
-        for when in range(1, most + 1):
+        for when in sweep(most):
             scene = new_scene(platform, tmp_path, share)
             rounds += await killed(share, scene, undisturbed, when)
             await assert_converges(scene, undisturbed)
-        assert rounds > 0.9 * most  # threads take turns as they like: a run may make a few requests fewer
+        assert rounds > 0.9 * len(sweep(most))  # threads take turns as they like: a run may make a few requests fewer
         print(f"\nkilled at {rounds} of {most} requests of a run")
 
 
@@ -103,14 +104,14 @@ async def test_the_mending_killed_at_every_third_request(platform: Platform, und
         most = await counted(share, new_scene(platform, tmp_path, share))
         when, rounds = 0, 0
         while True:
-            scene, when = new_scene(platform, tmp_path, share), when + 3
+            scene, when = new_scene(platform, tmp_path, share), when + 3 * STEP
             assert await killed(share, scene, undisturbed, most * (1 + when % 9) // 10)
             came_so_far = await killed(share, scene, undisturbed, when)
             await assert_converges(scene, undisturbed)
             rounds += came_so_far
             if not came_so_far:
                 break
-        assert rounds > 20
+        assert rounds > 20 / STEP
         print(f"\nkilled at {rounds} requests of a run that mends")
 
 
@@ -120,7 +121,7 @@ async def test_the_mending_killed_at_every_third_request(platform: Platform, und
 async def test_a_run_killed_at_every_call(platform: Platform, undisturbed: Tree, tmp_path: Path, call: str) -> None:
     """At every one of these system calls, in the archive and in the local state."""
     dry = await traced(new_scene(platform, tmp_path), call)
-    whens = range(1, dry.most() + 1, CALLS[call])
+    whens = sweep(dry.most(), CALLS[call])
     rounds = [await killed_in_calls(platform, tmp_path, undisturbed, call, when) for when in whens]
     assert sum(rounds) > 0.8 * len(rounds) or len(rounds) < 5
     print(f"\nkilled at {sum(rounds)} of {len(rounds)} calls of {call}")
