@@ -58,8 +58,13 @@ def environment(**settings: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **named}
 
 
-def harvest(folder: Path, base_url: str, key: str, *flags: str, **settings: str) -> Harvest:
-    """Run once, into `folder`/archive. SystemExit with the last lines that it said unless it ends with 0."""
+def harvest(
+    folder: Path, base_url: str, key: str, *flags: str, ca_file: Path | None = None, **settings: str
+) -> Harvest:
+    """Run once, into `folder`/archive; `ca_file` is what trusts the platform's certificate.
+
+    SystemExit with the last lines that it said unless it ends with 0.
+    """
     report, log = folder / "report.json", folder / "said.txt"
     command = [sys.executable, "-m", "harvester.cli", "run", "--report-json", str(report), *flags]
     variables = environment(
@@ -69,7 +74,7 @@ def harvest(folder: Path, base_url: str, key: str, *flags: str, **settings: str)
         state_folder=str(folder / STATE),
         allow_private_hosts="yes",
         **settings,
-    )
+    ) | ({"SSL_CERT_FILE": str(ca_file)} if ca_file else {})
     with log.open("wb") as said:
         started_at = time.monotonic()
         process = subprocess.Popen(command, stdout=said, stderr=said, env=variables | {"HOME": str(folder)}, cwd=folder)

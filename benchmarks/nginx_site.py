@@ -83,26 +83,50 @@ http {{
       try_files /me.json =404;
     }}
   }}
+{recordings_server}
+}}
+"""
+
+RECORDINGS_SERVER = """
   server {{
-    listen 127.0.0.1:{recordings_port} ssl backlog=4096;
+    listen 127.0.0.1:{port} ssl backlog=4096;
     root {folder}/recordings;
   }}
-}}
 """
 
 
 class Site:
     """One account behind nginx. Use as a context manager; `make` it first."""
 
-    def __init__(self, folder: Path, *, calls: int, recording_bytes: int) -> None:
-        """`folder` must be empty or hold what `make` has made of the same numbers; the ports are free ones."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        calls: int,
+        recording_bytes: int,
+        distinct: int | None = None,
+        serves_recordings: bool = True,
+    ) -> None:
+        """`folder` must be empty or hold what `make` has made of the same numbers; the ports are free ones.
+
+        With `distinct` so many recordings are shared by all calls, as hard links: an account larger than the room there is.
+        Unless it `serves_recordings`, somebody else must, on `recordings_port`.
+        """
         self.folder = folder
         self.calls = calls
         self.recording_bytes = recording_bytes
         self.ca_file = folder / "site.pem"
-        self._port, self._recordings_port = free_port(), free_port()
+        self.recordings_port = free_port()
+        self._port = free_port()
+        self._distinct = distinct or calls
+        self._serves_recordings = serves_recordings
         self.base_url = f"https://127.0.0.1:{self._port}/api"
-        self.recordings_url = f"https://127.0.0.1:{self._recordings_port}"
+        self.recordings_url = f"https://127.0.0.1:{self.recordings_port}"
+
+    @property
+    def key_file(self) -> Path:
+        """The private key of the certificate."""
+        return self.folder / "site.key"
 
     @property
     def ids(self) -> range:
@@ -127,7 +151,9 @@ class Site:
                 before=f'"{BEFORE_FIRST_DAY}"',
                 per_page=PER_PAGE,
                 port=self._port,
-                recordings_port=self._recordings_port,
+                recordings_server=RECORDINGS_SERVER.format(folder=self.folder, port=self.recordings_port)
+                if self._serves_recordings
+                else "",
                 key=KEY,
             )
         )
@@ -165,8 +191,11 @@ class Site:
     def _make_recordings(self) -> None:
         head = recording(SEED, 1)[: min(self.recording_bytes, 4 * mpeg.FRAME_BYTES)]
         draw = random.Random(SEED)
-        for call_id in self.ids:
-            self.recording_of(call_id).write_bytes(head + draw.randbytes(self.recording_bytes - len(head)))
+        for nth, call_id in enumerate(self.ids):
+            if nth < self._distinct:
+                self.recording_of(call_id).write_bytes(head + draw.randbytes(self.recording_bytes - len(head)))
+            else:
+                self.recording_of(call_id).hardlink_to(self.recording_of(FIRST_ID + nth % self._distinct))
 
     def _make_pages(self) -> None:
         api = self.folder / "api"
@@ -205,7 +234,7 @@ class Site:
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
              "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
-             "-keyout", str(self.folder / "site.key"), "-out", str(self.ca_file)],
+             "-keyout", str(self.key_file), "-out", str(self.ca_file)],
             check=True,
             capture_output=True,
         )  # fmt: skip

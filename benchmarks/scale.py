@@ -7,24 +7,39 @@ In:   which measurement, how many calls, a folder for the archives.  Out: figure
     python benchmarks/scale.py million nightly --calls 20000      a smaller size: printed, not written down
 
 The archive of a million calls is nearly two million small files, about 8 GB; --folder says where. Without it all goes into a
-temporary folder that is removed at the end. Nothing leaves this machine: the platform is the simulated one.
+temporary folder that is removed at the end. A folder that was named also keeps the folders of latency, memory, verify and
+proportion, with emptied files; `memory` takes up to 11 GB while it runs. Nothing leaves this machine: the platform is the
+simulated one, or nginx.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from archive_figures import million, nightly
+from limit_figures import latency, memory
 from listing_figures import budget, overlap
+from nginx_site import nginx_path
+from proportion_figures import proportion, verify
 from results import Machine, Section, put, text_of
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
-CALLS = {"budget": 300_000, "overlap": 2_000, "million": 1_000_000, "nightly": 1_000_000}
+CALLS = {
+    "budget": 300_000,
+    "overlap": 2_000,
+    "million": 1_000_000,
+    "nightly": 1_000_000,
+    "latency": 2_000,
+    "memory": 100_000,
+    "verify": 2_000,
+    "proportion": 100_000,
+}
 """What the targets are stated for, in the order in which they are measured; `nightly` uses the archive that `million` leaves."""
 
 MEASUREMENTS: dict[str, Callable[[Path, int], Section]] = {
@@ -32,7 +47,14 @@ MEASUREMENTS: dict[str, Callable[[Path, int], Section]] = {
     "overlap": overlap,
     "million": million,
     "nightly": lambda folder, _: nightly(folder),
+    "latency": latency,
+    "memory": memory,
+    "verify": verify,
+    "proportion": proportion,
 }
+
+BY_NGINX = frozenset({"latency", "memory", "verify", "proportion"})
+"""Measurements whose platform is nginx, with a certificate made by openssl."""
 
 
 def main(arguments: list[str]) -> None:
@@ -51,6 +73,8 @@ def main(arguments: list[str]) -> None:
     if not sys.platform.startswith("linux"):
         parser.error("what is measured is read from /proc, so this needs Linux")
     wanted = set(asked.measurements) - {"all"} or set(CALLS)
+    if wanted & BY_NGINX and not (nginx_path() and shutil.which("openssl")):
+        parser.error(f"{', '.join(sorted(wanted & BY_NGINX))} need nginx and openssl; install them, then try again")
     results = asked.results or (RESULTS if asked.calls is None else None)
     with tempfile.TemporaryDirectory(prefix="harvester-benchmarks-") as temporary:
         folder = (asked.folder or Path(temporary)).resolve()
