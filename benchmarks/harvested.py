@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -20,11 +21,13 @@ from typing import Any
 import msgspec
 
 ROOT = Path(__file__).parents[1]
+RUNNER = Path(__file__).with_name("runner.py")
+"""Stands between: started by this process itself, the harvester would be told this one's highest memory as its own."""
+
 STATE = "state"
 ARCHIVE = "archive"
 
 SAMPLES_PER_SECOND = 10
-KIB = 1024
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -65,7 +68,7 @@ def harvest(
 
     SystemExit with the last lines that it said unless it ends with 0.
     """
-    report, log = folder / "report.json", folder / "said.txt"
+    report, log, figures = folder / "report.json", folder / "said.txt", folder / "figures.json"
     command = [sys.executable, "-m", "harvester.cli", "run", "--report-json", str(report), *flags]
     variables = environment(
         base_url=base_url,
@@ -76,44 +79,52 @@ def harvest(
         **settings,
     ) | ({"SSL_CERT_FILE": str(ca_file)} if ca_file else {})
     with log.open("wb") as said:
-        started_at = time.monotonic()
-        process = subprocess.Popen(command, stdout=said, stderr=said, env=variables | {"HOME": str(folder)}, cwd=folder)
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(RUNNER), str(figures), *command],
+            stdout=said,
+            stderr=said,
+            env=variables | {"HOME": str(folder)},
+            cwd=folder,
+            start_new_session=True,
+        )
         watch = Watch(process.pid)
         watch.start()
         try:
-            _, status, usage = os.wait4(process.pid, 0)
+            process.wait()
         except BaseException:  # such as Ctrl-C: a run over a million calls would go on alone
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
             raise
-        ended_at = time.monotonic()
-        process.returncode = os.waitstatus_to_exitcode(status)
         watch.stop()
     if process.returncode:
         raise SystemExit(f"harvester run ended with {process.returncode}:\n{log.read_text()[-2000:]}")
+    cost = json.loads(figures.read_bytes())
     return Harvest(
         account=json.loads(report.read_bytes()),
-        started_at=started_at,
-        ended_at=ended_at,
-        cpu_seconds=usage.ru_utime + usage.ru_stime,
-        peak_bytes=usage.ru_maxrss * KIB,
+        started_at=cost["started_at"],
+        ended_at=cost["started_at"] + cost["wall_seconds"],
+        cpu_seconds=cost["user_seconds"] + cost["system_seconds"],
+        peak_bytes=cost["peak_bytes"],
         samples=watch.samples,
     )
 
 
 class Watch(threading.Thread):
-    """Samples a process until it is told to stop."""
+    """Samples the only child of a process, until it is told to stop."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, runner: int) -> None:
+        """`runner` is the id of the process; it may not have begun its child yet."""
         super().__init__(daemon=True)
         self.samples: list[Sample] = []
-        self._process = Path("/proc") / str(pid)
+        self._children = Path(f"/proc/{runner}/task/{runner}/children")
         self._stopped = threading.Event()
 
     def run(self) -> None:
         """Take samples."""
         while not self._stopped.wait(1 / SAMPLES_PER_SECOND):
             try:
-                self.samples.append(self._sample())
+                if child := self._children.read_text().split():
+                    self.samples.append(_sample(Path("/proc") / child[0]))
             except (OSError, ValueError, IndexError):  # it has ended
                 return
 
@@ -122,12 +133,13 @@ class Watch(threading.Thread):
         self._stopped.set()
         self.join()
 
-    def _sample(self) -> Sample:
-        resident_pages = int((self._process / "statm").read_text().split()[1])
-        behind_name = (self._process / "stat").read_text().rpartition(")")[2].split()
-        ticks = int(behind_name[11]) + int(behind_name[12])  # utime and stime: proc(5), fields 14 and 15
-        return Sample(
-            at=time.time(),
-            resident_bytes=resident_pages * os.sysconf("SC_PAGE_SIZE"),
-            cpu_seconds=ticks / TICKS_PER_SECOND,
-        )
+
+def _sample(process: Path) -> Sample:
+    resident_pages = int((process / "statm").read_text().split()[1])
+    behind_name = (process / "stat").read_text().rpartition(")")[2].split()
+    ticks = int(behind_name[11]) + int(behind_name[12])  # utime and stime: proc(5), fields 14 and 15
+    return Sample(
+        at=time.time(),
+        resident_bytes=resident_pages * os.sysconf("SC_PAGE_SIZE"),
+        cpu_seconds=ticks / TICKS_PER_SECOND,
+    )

@@ -1,6 +1,6 @@
 """Run one command and say what it and all its children have cost.
 
-In:   a file for the figures, then the command.  Out: JSON with seconds, CPU seconds and bytes; the command's exit code.
+In:   a file for the figures, then the command.  Out: JSON: monotonic start, seconds, CPU seconds, bytes; its exit code.
 
 It is a process of its own, and a small one: the kernel counts the memory of whoever starts a process as that process's own
 highest, and what it has waited for before as its children's.
@@ -22,6 +22,7 @@ if __name__ == "__main__":
     with open(figures, "w") as file:  # noqa: PTH123 (pathlib would make this process larger)
         json.dump(
             {
+                "started_at": started_at,
                 "wall_seconds": wall_seconds,
                 "user_seconds": usage.ru_utime,
                 "system_seconds": usage.ru_stime,
