@@ -1,5 +1,6 @@
 """The benchmarks: each measurement is taken at a size that takes seconds, and what it found is written down."""
 
+import datetime as dt
 import hashlib
 import importlib
 import itertools
@@ -22,6 +23,11 @@ TOOLS = ("nginx", "wget2", "aria2c", "jq", "curl", "openssl", "awk", "find", "sh
 MISSING = [tool for tool in TOOLS if not shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin")]
 with_tools = pytest.mark.skipif(
     bool(MISSING), reason=f"peers are run for real, and these are missing: {', '.join(MISSING)}"
+)
+
+SITE_TOOLS = {"nginx", "openssl", "find", "sha256sum"}
+with_site = pytest.mark.skipif(
+    bool(SITE_TOOLS & {*MISSING}), reason=f"nginx serves for real, and these are missing: {', '.join(MISSING)}"
 )
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what is measured is read from /proc")
@@ -50,7 +56,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
 
 def test_each_target_has_its_figure_beside_it(tmp_path: Path) -> None:
     """Memory, pace, nightly run, budget and overlap are measured, and held against their targets."""
-    rows = scale(tmp_path, "all", "--calls", "300")
+    rows = scale(tmp_path, "budget", "overlap", "million", "nightly", "--calls", "300")
     for name, target in {
         "time per call, last tenth against first": "at most 1.3 times",
         "CPU time of the process, what it spent on the requests included": "below 2 s",
@@ -62,6 +68,50 @@ def test_each_target_has_its_figure_beside_it(tmp_path: Path) -> None:
         assert rows[name][2] in ("met", "**not met**")
     assert rows["share of the limit kept busy"][1:] == ["not measurable: no minute was over", ""]
     assert rows["the whole run"][1].endswith("of 300 calls listed")
+
+
+@with_site
+def test_the_limits_have_their_figures_too(tmp_path: Path) -> None:
+    """Memory, verifying and proportion are measured and held against their targets, and their files are emptied."""
+    rows = scale(tmp_path, "memory", "verify", "proportion", "--calls", "80")
+    for name, target in {
+        "memory of the process at its highest, 8 recordings of 0.16 MB": "below 120 MB",
+        "memory of the process at its highest, 80 recordings of 64 KiB": "below 150 MB",
+        "speed of `harvester verify`, against sha256sum": "at least 0.9 times",
+        "time per call, 80 calls against 1": "at most 1.2 times",
+    }.items():
+        assert rows[name][0] == target
+        assert rows[name][2] in ("met", "**not met**")
+    assert not [path for path in tmp_path.glob("limits-*/**/*") if path.is_file() and path.stat().st_size]
+
+
+@with_site
+def test_no_run_is_faster_than_its_waits(tmp_path: Path) -> None:
+    """Every recording comes as late as the measurement of latency says, so that no run beats workers that only wait."""
+    rows = scale(tmp_path, "latency", "--calls", "200")
+    for workers in (8, 32):
+        target, measured, _ = rows[f"the whole run with `--workers {workers}`, against calls x latency / workers"]
+        assert target == "at most 1.15"
+        assert float(measured.split()[0]) >= 1
+
+
+def test_what_has_no_room_is_not_measured(module: Callable[[str], Any], tmp_path: Path) -> None:
+    """Where the disk cannot take an archive nothing is written, and the figure says so instead of a verdict."""
+    figures = module("proportion_figures")
+    for measurement in (figures.verify, figures.proportion):
+        (figure,) = measurement(tmp_path, 10**12).figures
+        assert figure.measured.startswith("not measured: no room for ")
+        assert figure.met is None
+    assert not [*tmp_path.iterdir()]
+
+
+def test_memory_is_that_of_the_harvester_alone(module: Callable[[str], Any], tmp_path: Path) -> None:
+    """What the measuring process itself has held before is not counted as the harvester's."""
+    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    held = b"x" * 300_000_000
+    with module("served").served(module("platform_server").Spec(calls=5, first_at=now - DAY, last_at=now)) as platform:
+        run = module("harvested").harvest(tmp_path, platform.address.base_url, platform.address.key, "--dry-run")
+    assert 0 < run.peak_bytes < len(held)
 
 
 def test_a_measurement_taken_again_replaces_its_own_section_only(tmp_path: Path) -> None:
@@ -94,6 +144,7 @@ def test_everybody_does_the_same_whole_job(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.iterdir() if path.name != "RESULTS.md"]
 
 
+DAY = dt.timedelta(days=1)
 CALL = {"id": 7, "transcript": "Hello.\nYes?", "recording_url": "https://127.0.0.1/7.mp3", "total_cost": 0.02}
 RECORDING = b"a recording"
 DIGEST = hashlib.sha256(RECORDING).hexdigest()
