@@ -1,10 +1,10 @@
 """A recording on its way in: in memory while it is small, in a `.part` file once it is not.
 
-In:   chunks.  Out: a staged file with its size and SHA-256, durable but not yet under its final name.
+In:   chunks.  Out: a staged file with its size and SHA-256, not yet under its final name, and durable or waiting for its group.
 
 A hop to a thread costs more than writing a small file, so up to `SPOOL_BYTES` stay in memory and are written together with
-the call's other files in one hop. Beyond that each full block goes to the file through aiofiles; a worker holds one block,
-however large the recording is.
+the call's other files. Beyond that each full block goes to the file through aiofiles; a worker holds one block, however large
+the recording is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Turn what came in for one call into files that are durable but have no final name yet.
+"""Turn what came in for one call into files that lie in the archive but have no final name yet.
 
 In:   a call, its entry, what it needs, its recording if there is one.  Out: a `Draft`: files, ledger event, outcome.
 
@@ -132,7 +132,7 @@ class Stager:
         received: Received | None = None,
         failure: Failure | None = None,
     ) -> Draft:
-        """Write the call's new files, durably, and say what the ledger is to say of them.
+        """Write the call's new files, durably or for their group to make durable, and say what the ledger is to say of them.
 
         `failure` says why a recording that was to be fetched is not in `received`. Raises StorageError.
         """
