@@ -85,6 +85,12 @@ ARROWS: dict[str, Forbidden] = {
         (within(i.by, "archive.steps") and ours(i))
         or (within(i.by, "vigil") and within(i.of, "archive") and not within(i.of, "archive.steps", "archive.mounts"))
     ),
+    "export knows of the platform only how its rows are read": lambda i: (
+        within(i.by, "export")
+        and within(i.of, "harvester.platform")
+        and not within(i.of, "platform.rows", "platform.lenient")
+    ),
+    "only the command line exports": lambda i: within(i.of, "export") and not within(i.by, "export", "cli"),
     "pipeline is given functions": lambda i: (
         within(i.by, "pipeline") and (within(i.of, "archive") or within(i.of, "harvester.platform"))
     ),
