@@ -173,12 +173,13 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     link: str  # without query
     status: int
     headers: dict[str, str]  # allow-listed, names in lower case
-    redirect_hosts: tuple[str, ...]
+    redirect_hosts: tuple[str, ...]  # the last one answered
     framing: str  # how the body's end was told: "content-length", "chunked-end" or "close"
     attempts: int
     started_at: dt.datetime
     finished_at: dt.datetime
     resumed_at_bytes: tuple[int, ...] = ()  # where attempts broke off and later ones went on
+    certificate_sha256: str | None = None  # in hex, of the server that answered; None: it was not spoken to by TLS
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):

@@ -269,6 +269,7 @@ def _event(
             "from": masked(transfer.link, call.phone_numbers),
             "headers": {name: masked(value, call.phone_numbers) for name, value in transfer.headers.items()},
             "redirect_hosts": transfer.redirect_hosts,
+            "certificate_sha256": transfer.certificate_sha256,
             "attempts": transfer.attempts,
             "started_at": transfer.started_at.isoformat(timespec="milliseconds"),
             "finished_at": transfer.finished_at.isoformat(timespec="milliseconds"),

@@ -12,6 +12,7 @@ An error in here is a bug of the simulation, not one of the failures it plays: i
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Literal
@@ -178,11 +179,13 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     recordings_port: int = 0,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Platform]:
-    """Serve a book until the block ends; port 0 takes any that is free.
+    """Serve a book until the block ends; port 0 takes any that is free. With `tls` both servers speak it.
 
     OSError when a port is taken; an ExceptionGroup at the end when the simulation itself went wrong.
     """
+    scheme = "https" if tls else "http"
     with socket.create_server((host, port)) as api, socket.create_server((host, recordings_port)) as recordings:
         platform = Platform(
             book,
@@ -190,10 +193,10 @@ async def serve(
             faults=faults,
             options=options,
             on_request=on_request,
-            origin=f"http://{host}:{api.getsockname()[1]}",
-            recordings_url=f"http://{host}:{recordings.getsockname()[1]}",
+            origin=f"{scheme}://{host}:{api.getsockname()[1]}",
+            recordings_url=f"{scheme}://{host}:{recordings.getsockname()[1]}",
         )
-        async with _listen(api, platform.handle_api), _listen(recordings, platform.handle_recordings):
+        async with _listen(api, platform.handle_api, tls), _listen(recordings, platform.handle_recordings, tls):
             try:
                 yield platform
             finally:
@@ -204,12 +207,14 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def _listen(
-    sock: socket.socket, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+    sock: socket.socket,
+    handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+    tls: ssl.SSLContext | None,
 ) -> AsyncIterator[None]:
     runner = web.ServerRunner(web.Server(handler, access_log=None), shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     try:
-        await web.SockSite(runner, sock).start()
+        await web.SockSite(runner, sock, ssl_context=tls).start()
         yield
     finally:
         # Whoever cancels the platform still wants its connections closed.

@@ -19,12 +19,13 @@ import aiohttp
 from harvester.errors import LinkError, NotGivenError, PlatformError, RecordingError, TransientError
 from harvester.mask import query_values
 from harvester.model import Call, Transfer
+from harvester.platform.answer import Response, answer_of
 from harvester.platform.api import Api
 from harvester.platform.bandwidth import Bandwidth
 from harvester.platform.guard import check_link, guarded_socket
 from harvester.platform.links import next_hop, read_link
 from harvester.platform.patience import MinRate, Patience
-from harvester.platform.resume import KEPT_HEADERS, RESUME_ABOVE_BYTES, Answer, Body, Download
+from harvester.platform.resume import RESUME_ABOVE_BYTES, Body, Download
 from harvester.platform.retry import RetryPolicy, retry
 from harvester.platform.rows import read_call
 from harvester.platform.unpack import Unpacker, unpacker_of
@@ -122,6 +123,7 @@ class Recordings:
             auto_decompress=False,
             read_bufsize=READ_BUFFER_BYTES,
             cookie_jar=aiohttp.DummyCookieJar(),
+            response_class=Response,
             skip_auto_headers=("User-Agent", "Accept-Encoding"),
         )
 
@@ -186,7 +188,7 @@ class Recordings:
             rest_asked = download.rest_asked(received_bytes)
             response, hosts = await self._open(link, rest_asked)
             try:
-                answer = _answer_of(response, hosts, asked_at)
+                answer = answer_of(response, hosts, asked_at)
                 body, why = download.take(answer, received_bytes)
                 if rest_asked:
                     log.info("%s: broke off after %s bytes; %s", what, f"{received_bytes:,}", why or "goes on there")
@@ -275,25 +277,3 @@ async def _says_expired(response: aiohttp.ClientResponse) -> bool:
     ):
         said += chunk
     return any(words in said for words in EXPIRED)
-
-
-def _framing(response: aiohttp.ClientResponse) -> str:
-    if response.headers.get("Transfer-Encoding", "").lower() == "chunked":
-        return "chunked-end"
-    return "content-length" if response.content_length is not None else "close"
-
-
-def _answer_of(response: aiohttp.ClientResponse, hosts: tuple[str, ...], asked_at: dt.datetime) -> Answer:
-    said = response.headers
-    return Answer(
-        url=bare(response.url),
-        status=response.status,
-        # one may stand in several lines
-        headers={name: ", ".join(said.getall(name)) for name in KEPT_HEADERS if name in said},
-        redirect_hosts=hosts,
-        framing=_framing(response),
-        length_bytes=response.content_length,
-        content_range=", ".join(said.getall("Content-Range", [])) or None,
-        encoding=said.get("Content-Encoding", "").strip().lower() or "identity",
-        asked_at=asked_at,
-    )

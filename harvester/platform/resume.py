@@ -68,6 +68,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     headers: dict[str, str]  # allow-listed, names in lower case
     redirect_hosts: tuple[str, ...]
+    certificate_sha256: str | None  # as in `Transfer`
     framing: str  # as in `Transfer`
     length_bytes: int | None  # of this answer's body
     content_range: str | None
@@ -171,6 +172,7 @@ class Download:
             status=first.status,
             headers=self._more_headers | first.headers,
             redirect_hosts=first.redirect_hosts,
+            certificate_sha256=first.certificate_sha256,
             framing=first.framing,
             attempts=attempt,
             resumed_at_bytes=self._resumed_at_bytes,

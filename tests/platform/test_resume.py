@@ -37,6 +37,7 @@ def answer(**members: object) -> Answer:
         "status": 200,
         "headers": HEADERS,
         "redirect_hosts": (),
+        "certificate_sha256": None,
         "framing": "content-length",
         "length_bytes": 10_000,
         "content_range": None,
