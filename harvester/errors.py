@@ -12,6 +12,7 @@
     │   └── MarkError        6   not an archive, or not the one that was expected here
     ├── LockedError          7   another run is at work on this archive
     └── LedgerError          8   the ledger does not hold together
+        └── SealError        8   a seal cannot be read, or is not what it says that it is
 
 A message is one sentence for the user: what was wrong, where, and what to do. It never holds the key or a query string.
 """
@@ -96,3 +97,7 @@ class LedgerError(HarvestError):
     """A ledger line is unreadable or does not continue the one before it."""
 
     exit_code = 8
+
+
+class SealError(LedgerError):
+    """The seal of a run cannot be read, or does not stand for the run in whose folder it lies."""

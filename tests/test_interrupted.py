@@ -71,7 +71,7 @@ async def test_a_killed_run_leaves_no_half_file_under_a_final_name(platform: Pla
 
 
 async def test_a_killed_run_is_mended(harvests: Harvests) -> None:
-    """The next run closes the one that was cut off: manifest, account, no parts left, and a line that says so."""
+    """The next run closes the one that was cut off: manifest, account, seal, no parts left, and a line that says so."""
     process = await harvests.start("run")
     await harvests.until(60)
     process.kill()
@@ -82,6 +82,7 @@ async def test_a_killed_run_is_mended(harvests: Harvests) -> None:
         "ledger.jsonl",
         "manifest-sha256.txt",
         "run.json",
+        "seal.txt",
     }
     assert [line["run"] for line in harvests.lines() if line["event"] == "recovered"] == [cut_off]
 

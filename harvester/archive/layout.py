@@ -20,6 +20,14 @@ RUNS = "runs"
 LEDGER = "ledger.jsonl"
 MANIFEST = "manifest-sha256.txt"
 ACCOUNT = "run.json"
+SEAL = "seal.txt"
+SIGNATURE = "seal.txt.sig"
+STAMP = "seal.txt.tsr"
+STAMP_CHAIN = "seal.txt.chain.pem"
+SEALING = frozenset({SEAL, SIGNATURE, STAMP, STAMP_CHAIN})
+"""What a run's folder gets after its manifest, so that no manifest can name it."""
+
+SEAL_PART = f"{SEAL}.part"
 PARTS = "parts"
 UNDATED = "undated"
 

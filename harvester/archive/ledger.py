@@ -62,6 +62,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     gone: bool = False
     verdict: str | None = None
+    seal: int | None = None  # in a run's first line: the form of the seal that the run gets when it closes
     coverage: msgspec.Raw = msgspec.Raw()  # read by `past_run_of`, so that an unknown form of it spoils no line
 
 

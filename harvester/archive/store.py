@@ -24,16 +24,17 @@ import msgspec
 from harvester.archive import disk, ledger
 from harvester.archive.anchor import Anchor
 from harvester.archive.checkpoint import Checkpoint
+from harvester.archive.closing import close_cut_off, finish_run, is_closed, seal_unsealed
 from harvester.archive.durability import Durability, is_local
 from harvester.archive.group import GROUP, encoded, unwritten
-from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, PARTS, RUN_ID, RUN_STAMP, RUNS, run_key
+from harvester.archive.layout import LEDGER, PARTS, RUN_ID, RUN_STAMP, RUNS, run_key
 from harvester.archive.ledger import Event, Ledger
-from harvester.archive.manifest import write_manifest
 from harvester.archive.mark import require_mark
 from harvester.archive.quickness import Quickness
+from harvester.archive.seal import FORM
 from harvester.archive.stage import Draft, Staged
 from harvester.errors import HarvestError, MarkError, StorageError
-from harvester.model import Coverage, Entry, File, Outcome, PastRun, State
+from harvester.model import Coverage, Entry, File, Outcome, PastRun
 
 SMALL_DISK_SHARE = 0.01
 DEFAULT_MIN_FREE_BYTES = 1024**3
@@ -63,7 +64,7 @@ class Archive:
         self.check_room()
         mended = self._mend()
         self._ledger = Ledger(self.root / run_key(self.run_id, LEDGER), self._checkpoint.position)
-        lines: list[Event] = [{"event": ledger.RUN_STARTED, "run": self.run_id, **about}]
+        lines: list[Event] = [{"event": ledger.RUN_STARTED, "run": self.run_id, "seal": FORM, **about}]
         self._append([*lines, *({"event": "recovered", **each} for each in mended)], begun=1)
         return [str(each["run"]) for each in mended]
 
@@ -137,7 +138,7 @@ class Archive:
         self._append([event])
 
     def close(self, sums: Event, account: bytes, coverage: Coverage | None = None) -> None:
-        """Close the run: last ledger line with its `sums` and `coverage`, account, manifest. Raises StorageError."""
+        """Close the run: last ledger line with its `sums` and `coverage`, account, manifest, seal. Raises StorageError."""
         event: Event = {"event": "run-closed", **sums}
         runs = []
         if coverage:
@@ -147,7 +148,7 @@ class Archive:
         self._anchor.check()
         self._append([event], runs=runs)
         self.abandon()
-        _finish_run(self.root, self.run_id, account)
+        finish_run(self.root, self.run_id, account)
 
     def abandon(self) -> None:
         """Let go of the files without closing the run; the next run mends it."""
@@ -214,14 +215,17 @@ class Archive:
         What those have named without a line becomes this run's group before theirs go: a crash here loses sight of no file.
         """
         unbegun = ledger.unbegun_ids(self.root)
-        begun = [run_id for run_id in ledger.run_ids(self.root) if not self._has(run_id, MANIFEST)]
-        orphans = {run_id: list(self._orphans(run_id)) for run_id in (*unbegun, *begun)}
+        begun = ledger.run_ids(self.root)
+        closed = [run_id for run_id in begun if is_closed(self.root, run_id)]
+        cut_off = sorted(set(begun) - set(closed), key=begun.index)
+        orphans = {run_id: list(self._orphans(run_id)) for run_id in (*unbegun, *cut_off)}
         self._anchor.make_folders(run_key(self.run_id, PARTS))
         group = self.root / run_key(self.run_id, GROUP)
         disk.write_durable(group, encoded(file for files in orphans.values() for file in files))
         disk.sync_folder(group.parent)
         torn_bytes = {run_id: self._sweep_unbegun(run_id) for run_id in unbegun}
-        torn_bytes |= {run_id: self._close_cut_off(run_id) for run_id in begun}
+        torn_bytes |= {run_id: close_cut_off(self.root, run_id) for run_id in cut_off}
+        seal_unsealed(self.root, closed)
         return [
             {"run": run_id, "torn_bytes": torn_bytes[run_id], "files": [msgspec.structs.asdict(file) for file in files]}
             for run_id, files in orphans.items()
@@ -236,19 +240,6 @@ class Archive:
                 disk.sync_folder(path.parent)
                 yield msgspec.structs.replace(file, role="adopted")
 
-    def _close_cut_off(self, run_id: str) -> int:
-        """Cut a run's torn line, sweep its parts, write account and manifest. Return the bytes cut off.
-
-        An account that lies there already is the run's own: the crash came between it and the manifest.
-        """
-        torn = ledger.mend(self.root, run_id)
-        account = None
-        if not self._has(run_id, ACCOUNT):
-            sums = {"run": run_id, "verdict": "interrupted", **_sums_of(self.root, run_id)}
-            account = msgspec.json.format(msgspec.json.encode(sums), indent=2) + b"\n"
-        _finish_run(self.root, run_id, account)
-        return torn
-
     def _sweep_unbegun(self, run_id: str) -> int:
         """Remove the folder of a run without a whole line; its torn one would break the chain for who reads it by `cat`."""
         path = self.root / run_key(run_id, LEDGER)
@@ -256,9 +247,6 @@ class Archive:
         disk.remove_tree(path.parent)
         disk.sync_folder(path.parent.parent)
         return torn
-
-    def _has(self, run_id: str, name: str) -> bool:
-        return disk.exists(self.root / run_key(run_id, name))
 
 
 def new_run_id(root: Path, now: dt.datetime) -> str:
@@ -280,21 +268,3 @@ def new_run_id(root: Path, now: dt.datetime) -> str:
             ) from None
         stamp = after.strftime(RUN_STAMP)
     return f"{stamp}-{secrets.token_hex(4)}"
-
-
-def _finish_run(root: Path, run_id: str, account: bytes | None) -> None:
-    disk.remove_tree(root / run_key(run_id, PARTS))
-    if account is not None:
-        disk.replace_durable(root / run_key(run_id, ACCOUNT), account)
-    write_manifest(root, run_id)
-
-
-def _sums_of(root: Path, run_id: str) -> Event:
-    """Count what the ledger of a run that was cut off says it settled."""
-    recordings = dict.fromkeys(State, 0)
-    transcripts = dict.fromkeys(State, 0)
-    for line in ledger.whole_lines(root, run_id):
-        if line.recording and line.transcript:
-            recordings[line.recording.state] += 1
-            transcripts[line.transcript.state] += 1
-    return {"recordings": recordings, "transcripts": transcripts}

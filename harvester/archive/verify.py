@@ -23,14 +23,18 @@ import msgspec
 
 from harvester.archive import disk, ledger
 from harvester.archive.group import unwritten
-from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, MARK, PARTS, RUNS, run_key
+from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, MARK, PARTS, RUNS, SEAL, SEAL_PART, SEALING, run_key
 from harvester.archive.mark import NOT_CONTENT, require_mark
+from harvester.archive.seal import differences, is_to_be_sealed
 from harvester.errors import LedgerError, MarkError, StorageError
 
 READERS = 4
 """Files read at once: a disk wants a few requests in its queue, a share more; more readers only seek."""
 
-OPEN_NAMES = frozenset({LEDGER, ACCOUNT, f"{ACCOUNT}.part", f"{MANIFEST}.part"})
+CLOSED_NAMES = frozenset({MANIFEST, *SEALING, *(f"{name}.part" for name in SEALING)})
+"""What may lie in the folder of a run that has closed, and stands in no manifest. The parts are a crash's: nobody reads them."""
+
+OPEN_NAMES = frozenset({LEDGER, ACCOUNT, f"{ACCOUNT}.part", f"{MANIFEST}.part", SEAL_PART, *SEALING})
 """What may lie in the folder of a run that has not closed, and stands in no manifest yet."""
 
 Tell = Callable[[int, int], None]
@@ -40,7 +44,7 @@ Tell = Callable[[int, int], None]
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is not as it should be."""
 
-    kind: str  # "missing", "altered", "unexpected", "ledger" or "manifest"
+    kind: str  # "missing", "altered", "unexpected", "ledger", "manifest" or "seal"
     path: str
     expected: str
     found: str
@@ -94,6 +98,7 @@ class _Books:
         self._db = db
         self._result = result
         self._closed: set[str] = set()
+        self._promised: set[str] = set()
         self._open: set[str] = set()
 
     def read(self) -> None:
@@ -106,9 +111,10 @@ class _Books:
             if (self._archive / run_key(run_id, MANIFEST)).exists():
                 self._closed.add(run_id)
                 self._read_manifest(run_id, is_first=before.seq == 0)
+                self._read_seal(run_id)
                 continue
             self._open.add(run_id)
-            if run_id == ids[-1]:
+            if run_id == ids[-1] and not (self._archive / run_key(run_id, SEAL)).exists():
                 self._result.notes.append(f"the run {run_id} has not closed: it is going on, or the next run mends it")
             else:
                 self._find("manifest", run_key(run_id, MANIFEST), "a manifest", "none")
@@ -124,7 +130,7 @@ class _Books:
         if folder != RUNS or (self._archive / key).is_symlink():
             return False
         if run_id in self._closed:
-            return name == MANIFEST
+            return name in CLOSED_NAMES
         return run_id in self._open and (name in OPEN_NAMES or name.startswith(f"{PARTS}/"))
 
     def named_by_open_runs(self, keys: set[str]) -> set[str]:
@@ -179,6 +185,8 @@ class _Books:
 
     def _take(self, run_id: str, line: ledger.Line) -> None:
         """Take in the files of a line. A file is never changed, so a second line about it must say the same."""
+        if line.seal:
+            self._promised.add(run_id)
         for file in line.files:
             known = self._db.execute("SELECT sha256 FROM file WHERE path = ?", (file.path,)).fetchone()
             if known is None:
@@ -207,6 +215,15 @@ class _Books:
         unlisted = [row[0] for row in named] + [path for path in sorted(own) if not self._names(path)]
         for path in unlisted:
             self._find("manifest", key, f"a line for {path[:200]!a}", "none")
+
+    def _read_seal(self, run_id: str) -> None:
+        """Hold a seal against its run."""
+        for expected, found in differences(self._archive, run_id):
+            self._find("seal", run_key(run_id, SEAL), expected, found)
+        if is_to_be_sealed(self._archive, run_id):
+            self._result.notes.append(f"the run {run_id} has closed without its seal: the next run seals it")
+        elif run_id in self._promised and not (self._archive / run_key(run_id, SEAL)).exists():
+            self._find("missing", run_key(run_id, SEAL), "the seal that the run's first line speaks of", "no file")
 
     def _names(self, path: str) -> bool:
         return bool(self._db.execute("SELECT 1 FROM file WHERE path = ?", (path,)).fetchone())

@@ -12,7 +12,7 @@ import pytest
 
 from harvester.archive import disk
 from harvester.archive.group import GROUP
-from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, run_key
+from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, SEAL, run_key
 from harvester.archive.stage import Draft
 from harvester.archive.verify import verify
 from harvester.demo.audio import recording
@@ -97,7 +97,7 @@ async def test_a_half_written_file_is_never_taken_for_whole(site: Site) -> None:
 
 
 async def test_a_run_that_was_cut_off_is_closed_by_the_next(site: Site) -> None:
-    """Its torn line is cut, its parts are swept, it gets account and manifest, and the next run's ledger says so."""
+    """Its torn line is cut, its parts are swept, it gets account, manifest and seal, and the next run's ledger says so."""
     with site.run() as run:
         await run.save(call(1), call(2))
         await run.draft(call(3))
@@ -115,7 +115,7 @@ async def test_a_run_that_was_cut_off_is_closed_by_the_next(site: Site) -> None:
         "files": [],
     }
     files = site.files(f"runs/{run.id}")
-    assert files.keys() == {run_key(run.id, name) for name in (LEDGER, ACCOUNT, MANIFEST)}
+    assert files.keys() == {run_key(run.id, name) for name in (LEDGER, ACCOUNT, MANIFEST, SEAL)}
     account = json.loads(files[run_key(run.id, ACCOUNT)])
     assert (account["verdict"], account["recordings"]["saved"], account["run"]) == ("interrupted", 2, run.id)
     result = verify(site.root)

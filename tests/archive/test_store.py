@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from harvester.archive import disk
-from harvester.archive.layout import LEDGER, MANIFEST, RUN_ID, run_key
+from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, RUN_ID, SEAL, run_key
 from harvester.archive.store import Archive, new_run_id
 from harvester.archive.verify import verify
 from harvester.demo.audio import recording
@@ -89,12 +89,13 @@ async def test_a_call_stays_in_the_folder_it_first_lay_in(site: Site) -> None:
 
 
 async def test_every_manifest_passes_sha256sum(site: Site) -> None:
-    """All manifests together name every file but themselves, sorted, and coreutils find each of them intact."""
+    """All manifests together name every file but themselves and the seals, sorted, and coreutils find each of them intact."""
     for number in range(3):
         await site.saved(call(number), call(9, transcript=f"{number}"), call(f"Ä/ö\\{number}\n"))
     manifests = sorted(site.root.glob(f"runs/*/{MANIFEST}"))
     named = [line.split("  ", 1)[1] for path in manifests for line in path.read_text().splitlines()]
-    assert sorted([*named, *(path.relative_to(site.root).as_posix() for path in manifests)]) == sorted(site.files())
+    last = [path.relative_to(site.root).as_posix() for path in (*manifests, *site.root.glob(f"runs/*/{SEAL}"))]
+    assert sorted([*named, *last]) == sorted(site.files())
     for path in manifests:
         assert path.read_text().splitlines() == sorted(path.read_text().splitlines(), key=lambda line: line[66:])
     script = "cat runs/*/manifest-sha256.txt | sha256sum --check --strict --quiet"
@@ -194,13 +195,13 @@ def test_a_closed_run_takes_no_more(site: Site) -> None:
     assert site.files() == before
 
 
-async def test_a_run_folder_holds_three_files_once_it_has_closed(site: Site) -> None:
-    """Ledger, account and manifest, and nothing that was on its way."""
+async def test_a_run_folder_holds_four_files_once_it_has_closed(site: Site) -> None:
+    """Ledger, account, manifest and seal, and nothing that was on its way."""
     with site.run() as run:
         await run.save(call(1))
         await run.draft(call(2))  # staged, and dropped by a stop
         run.close()
-    assert {path.name for path in (site.root / "runs" / run.id).iterdir()} == {"ledger.jsonl", MANIFEST, "run.json"}
+    assert {path.name for path in (site.root / "runs" / run.id).iterdir()} == {LEDGER, ACCOUNT, MANIFEST, SEAL}
     assert json.loads(site.files()[run_key(run.id, "run.json")]) == {"verdict": "complete"}
 
 

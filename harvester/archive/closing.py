@@ -1,0 +1,71 @@
+"""How the folder of a run gets what closes it: its account, its manifest, its seal.
+
+In:   a run whose ledger has its last line, or was cut off.  Out: `run.json`, `manifest-sha256.txt`, `seal.txt`, in this order.
+
+A run without a manifest has not closed, and one that was to be sealed and is not has left a note of that: the next run makes good
+both, whenever the crash came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from harvester.archive import disk, ledger
+from harvester.archive.layout import ACCOUNT, MANIFEST, PARTS, run_key
+from harvester.archive.ledger import Event
+from harvester.archive.manifest import write_manifest
+from harvester.archive.seal import announce_seal, is_to_be_sealed, write_seal
+from harvester.model import State
+
+
+def finish_run(root: Path, run_id: str, account: bytes | None) -> None:
+    """Sweep a run's parts and write account, manifest and seal; without `account` one lies there already.
+
+    Raises StorageError, LedgerError.
+    """
+    disk.remove_tree(root / run_key(run_id, PARTS))
+    if account is not None:
+        disk.replace_durable(root / run_key(run_id, ACCOUNT), account)
+    announce_seal(root, run_id)
+    write_manifest(root, run_id)
+    write_seal(root, run_id)
+
+
+def is_closed(root: Path, run_id: str) -> bool:
+    """Whether a run has its manifest."""
+    return disk.exists(root / run_key(run_id, MANIFEST))
+
+
+def close_cut_off(root: Path, run_id: str) -> int:
+    """Close a run that could not close itself: cut its torn line, and finish it. Return the bytes cut off.
+
+    An account that lies there already is the run's own: the crash came between it and the manifest.
+    """
+    torn = ledger.mend(root, run_id)
+    account = None
+    if not disk.exists(root / run_key(run_id, ACCOUNT)):
+        sums = {"run": run_id, "verdict": "interrupted", **_sums_of(root, run_id)}
+        account = msgspec.json.format(msgspec.json.encode(sums), indent=2) + b"\n"
+    finish_run(root, run_id, account)
+    return torn
+
+
+def seal_unsealed(root: Path, run_ids: Iterable[str]) -> None:
+    """Seal those of the runs that were cut off between manifest and seal. Raises StorageError, LedgerError."""
+    for run_id in run_ids:
+        if is_to_be_sealed(root, run_id):
+            write_seal(root, run_id)
+
+
+def _sums_of(root: Path, run_id: str) -> Event:
+    """Count what the ledger of a run that was cut off says it settled."""
+    recordings = dict.fromkeys(State, 0)
+    transcripts = dict.fromkeys(State, 0)
+    for line in ledger.whole_lines(root, run_id):
+        if line.recording and line.transcript:
+            recordings[line.recording.state] += 1
+            transcripts[line.transcript.state] += 1
+    return {"recordings": recordings, "transcripts": transcripts}
