@@ -15,13 +15,13 @@ from pathlib import Path
 
 import msgspec
 
-from harvester.archive.verify import Verification
 from harvester.logs import escaped
 from harvester.report import SHOWN, Account, counted, duration_text, indented, lines_of, size_text, trouble_of
 from harvester.settings import Resolved, environment_of, table
 from harvester.status import Status, attempt_text
+from harvester.verify.findings import Verification
 
-VERIFIED_LINE = "every file is what its ledger line says, and every ledger line continues the one before it"
+CHAIN_LINE = "every ledger line continues the one before it"
 
 
 def account_text(account: Account) -> str:
@@ -53,8 +53,16 @@ def verification_text(result: Verification) -> str:
             "restore what is missing or altered from a copy: a run does not fetch again what its ledger calls saved"
         )
     else:
-        lines.append(f"intact: {checked}: {VERIFIED_LINE}")
+        lines.append(f"intact: {checked}: {_shown_of_files(result)}, and {CHAIN_LINE}")
     return "\n".join(map(escaped, lines))  # the name of a file must not forge a line
+
+
+def _shown_of_files(result: Verification) -> str:
+    """Say what was shown of the files that were looked at."""
+    if result.hashed_files == result.files:
+        return "every file is what its ledger line says"
+    hashed = f"{counted(result.hashed_files, 'file')} ({size_text(result.hashed_bytes)})"
+    return f"every file has the size that its ledger line says, {hashed} were read and are what it says"
 
 
 def verification_json(result: Verification) -> bytes:

@@ -13,7 +13,6 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from harvester.archive.verify import Verification, verify
 from harvester.demo.calls import CallBook
 from harvester.demo.server import Options, serve
 from harvester.errors import ConfigError
@@ -22,6 +21,8 @@ from harvester.progress import Progress
 from harvester.report import Account
 from harvester.run import harvest
 from harvester.settings import Resolved
+from harvester.verify.archive import verify
+from harvester.verify.findings import Verification
 
 CALLS = 200
 

@@ -10,13 +10,14 @@ from typing import Any
 
 import anyio
 
-from harvester.archive.verify import Verification, verify
 from harvester.demo.server import Platform
 from harvester.layers import resolve
 from harvester.progress import Progress
 from harvester.report import Account
 from harvester.run import harvest
 from harvester.settings import Settings
+from harvester.verify.archive import verify
+from harvester.verify.findings import Verification
 
 
 class Harvests:

@@ -78,6 +78,14 @@ ARROWS: dict[str, Forbidden] = {
         and ours(i)
         and not within(i.of, "platform", "archive", "container", "model", "errors", "mask", "needs", "transcript")
     ),
+    "verify asks nobody": lambda i: (
+        within(i.by, "verify")
+        and ours(i)
+        and not within(i.of, "verify", "archive", "evidence", "model", "errors", "values")
+    ),
+    "only what shows or tours knows verify": lambda i: (
+        within(i.of, "harvester.verify") and not within(i.by, "verify", "cli", "screen", "tour", "export")
+    ),
     "container stands alone": lambda i: within(i.by, "container") and ours(i) and not within(i.of, "container"),
     "demo imports no client code": lambda i: within(i.by, "demo") and ours(i) and not within(i.of, "demo"),
     "only tour imports demo": lambda i: within(i.of, "demo") and not within(i.by, "demo", "tour"),

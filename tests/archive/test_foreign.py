@@ -17,10 +17,10 @@ from harvester.archive.layout import LEDGER, MANIFEST, MARK, RUNS, run_key
 from harvester.archive.local import LocalState
 from harvester.archive.mark import read_mark
 from harvester.archive.store import new_run_id
-from harvester.archive.verify import verify
 from harvester.container.sniff import Container
 from harvester.errors import LedgerError, MarkError, StorageError
 from harvester.model import File
+from harvester.verify.archive import verify
 from tests.archive.sites import Site, call
 
 NOW = dt.datetime(2026, 11, 25, 2, tzinfo=dt.UTC)

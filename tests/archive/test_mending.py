@@ -14,11 +14,11 @@ from harvester.archive import disk
 from harvester.archive.group import GROUP
 from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, SEAL, run_key
 from harvester.archive.stage import Draft
-from harvester.archive.verify import verify
 from harvester.demo.audio import recording
 from harvester.errors import StorageError
 from harvester.model import State
 from harvester.needs import Rules
+from harvester.verify.archive import verify
 from tests.archive.sites import SOUND, Site, call
 
 PLACE = "2025/08/04/123"

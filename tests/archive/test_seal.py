@@ -14,8 +14,8 @@ from harvester.archive.layout import LEDGER, MANIFEST, MARK, SEAL, SEAL_PART, ru
 from harvester.archive.ledger import GENESIS
 from harvester.archive.merkle import Tree
 from harvester.archive.seal import differences, load_seal, make_seal, read_seal, seal_text, write_seal
-from harvester.archive.verify import verify
 from harvester.errors import HarvestError, LedgerError, SealError
+from harvester.verify.archive import verify
 from tests.archive.sites import Site, call, flip_bit
 
 

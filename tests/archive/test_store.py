@@ -15,11 +15,11 @@ import pytest
 from harvester.archive import disk
 from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, RUN_ID, SEAL, run_key
 from harvester.archive.store import Archive, new_run_id
-from harvester.archive.verify import verify
 from harvester.demo.audio import recording
 from harvester.errors import StorageError
 from harvester.model import State
 from harvester.needs import Rules
+from harvester.verify.archive import verify
 from tests.archive.sites import NOON, SOUND, Site, call
 from tests.fault import mounts
 

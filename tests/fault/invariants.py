@@ -14,7 +14,7 @@ import hashlib
 import random
 from pathlib import Path
 
-from harvester.archive.verify import verify
+from harvester.verify.archive import verify
 from tests.archive.sites import flip_bit
 from tests.fault.scene import Ended, Scene, Tree
 

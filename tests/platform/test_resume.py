@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from harvester.archive.part import SPOOL_BYTES, Part
 from harvester.archive.proof import Judge as ArchiveJudge
 from harvester.archive.stage import Received
-from harvester.archive.verify import verify
 from harvester.demo.faults import Fault, Kind
 from harvester.demo.options import DEFAULTS, Options
 from harvester.errors import LinkError, TransientError
 from harvester.model import State
 from harvester.needs import Rules, decide
 from harvester.platform.resume import Answer, Body, ContentRange, Download, discord, read_content_range
+from harvester.verify.archive import verify
 from tests.archive.sites import Site
 from tests.platform.visiting import Judge, Sink, World, reached, world
 

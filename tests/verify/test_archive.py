@@ -6,55 +6,16 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, MARK, SEAL, run_key
-from harvester.archive.verify import Verification, verify
+from harvester.archive.layout import ACCOUNT, MANIFEST, MARK, SEAL, run_key
 from harvester.errors import MarkError
-from tests.archive.sites import Site, call, copied, flip_bit
-
-
-async def fill(site: Site) -> None:
-    """Two closed runs: saved, failed, changed."""
-    await site.saved(call(1), call(2))
-    with site.run() as run:
-        run.archive.commit([await run.draft(call(3), None)])
-        await run.save(call(2, transcript="Other."))
-        run.close()
-
-
-@pytest.fixture(scope="module")
-def intact(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """An archive that is intact, and stays so: tests damage a copy."""
-    site = Site(tmp_path_factory.mktemp("intact"))
-    anyio.run(fill, site)
-    return site
-
-
-@pytest.fixture
-def root(intact: Site, tmp_path: Path) -> Path:
-    """A copy of the archive, to be damaged."""
-    return copied(intact, tmp_path / "copy")
-
-
-def found(result: Verification) -> set[tuple[str, str]]:
-    """Kind and path of all findings."""
-    return {(finding.kind, finding.path) for finding in result.findings}
-
-
-def runs(root: Path) -> list[str]:
-    """The ids of both runs."""
-    return sorted(path.name for path in (root / "runs").iterdir())
-
-
-def edit_ledger(root: Path, run: int, edit: Callable[[list[bytes]], list[bytes]]) -> str:
-    """Change the lines of a run's ledger, and return its key."""
-    key = run_key(runs(root)[run], LEDGER)
-    (root / key).write_bytes(b"".join(edit((root / key).read_bytes().splitlines(keepends=True))))
-    return key
+from harvester.verify.archive import verify
+from harvester.verify.findings import Verification
+from tests.archive.sites import Site, call, flip_bit
+from tests.verify.damage import edit_ledger, found, runs
 
 
 def test_an_intact_archive_has_no_findings(intact: Site) -> None:

@@ -1,0 +1,46 @@
+"""Verify the archive against itself: every file against its hash, every ledger line against the one before it.
+
+In:   an archive's folder; nothing else, no local state.  Out: `Verification` with every `Finding`.
+
+The ledgers say which files there are (books.py); every file must have the size and hash that they state (reading.py); what lies
+there and stands in none of them is unexpected (tree.py). Nothing is written, and nobody is asked.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harvester.archive import disk
+from harvester.archive.layout import MARK
+from harvester.archive.mark import require_mark
+from harvester.errors import MarkError
+from harvester.verify.books import Books
+from harvester.verify.catalog import Catalog
+from harvester.verify.findings import Verification
+from harvester.verify.portion import Portion, notes_of
+from harvester.verify.reading import Tell, read_all
+from harvester.verify.tree import find_strangers
+
+
+def verify(
+    archive: Path, tell: Tell = lambda files, size_bytes: None, *, portion: Portion | None = None
+) -> Verification:
+    """Verify the archive in a folder, or a portion of it; `tell` is told of progress.
+
+    Raises MarkError when it is none, StorageError when it cannot be read at all.
+    """
+    problem: MarkError | None = None
+    try:
+        require_mark(archive)
+    except MarkError as error:
+        problem = error
+    portion = portion or Portion()
+    result = Verification(archive=disk.path_text(archive), notes=notes_of(portion))
+    with Catalog.opened() as catalog:
+        books = Books(archive, catalog, result)
+        books.read()
+        if problem and not books.is_damaged(MARK):
+            raise problem
+        find_strangers(archive, books, portion, result)
+        read_all(archive, catalog.files(), portion, result, tell)
+    return result
