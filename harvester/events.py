@@ -35,12 +35,9 @@ def run_started(resolved: Resolved) -> Event:
 
 def window_walked(result: WindowResult) -> Event:
     """Say how the walk of one window ended."""
-    window = result.window
     return {
         "event": "window",
-        "from": str(window.date_from) if window.date_from else None,
-        "to": str(window.date_to) if window.date_to else None,
-        "status": window.status,
+        **result.window.named(),
         "total_at_start": result.total_at_start,
         "total_at_end": result.total_at_end,
         "distinct_ids": result.distinct_ids,

@@ -53,16 +53,28 @@ def _digits_of(numbers: tuple[str, ...]) -> list[str]:
 def secretless(text: str, secrets: Iterable[str]) -> str:
     """Return `text` without `secrets`, in the spellings that pages and JSON give them, and without the query of any URL."""
     for secret in sorted(set(secrets), key=len, reverse=True):
-        spellings = (
-            secret,
-            urllib.parse.quote(secret, safe=""),
-            html.escape(secret),
-            secret.replace("/", "\\/"),
-            repr(secret)[1:-1],  # an object among the words stands there as Python writes it
-        )
-        for spelling in spellings if secret else ():
+        for spelling in _spellings(secret):
             text = text.replace(spelling, "(secret)")
     return QUERY.sub("?(query)", text)
+
+
+def keyless(data: bytes, key: str) -> bytes:
+    """Return bytes that somebody else sent without `key`, in the spellings that pages and JSON give it; all else stays."""
+    for spelling in _spellings(key):
+        data = data.replace(spelling.encode(), b"(secret)")
+    return data
+
+
+def _spellings(secret: str) -> tuple[str, ...]:
+    if not secret:
+        return ()
+    return (
+        secret,
+        urllib.parse.quote(secret, safe=""),
+        html.escape(secret),
+        secret.replace("/", "\\/"),
+        repr(secret)[1:-1],  # an object among the words stands there as Python writes it
+    )
 
 
 def query_values(link: str) -> list[str]:

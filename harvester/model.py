@@ -111,6 +111,14 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         }
         return {name: str(value) for name, value in chosen.items() if value is not None}
 
+    def named(self) -> dict[str, str | None]:
+        """Return its days and its status as ledger lines name them."""
+        return {
+            "from": str(self.date_from) if self.date_from else None,
+            "to": str(self.date_to) if self.date_to else None,
+            "status": self.status and masked(self.status),
+        }
+
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """One page of the listing: its rows byte for byte, and what the paginator says around them."""
@@ -120,6 +128,18 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     last_page: int
     per_page: int  # what was really used
     rows: tuple[bytes, ...]
+
+
+class RawPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One list page as the platform sent it, whether or not anybody can read it."""
+
+    window: Window
+    number: int  # as it was asked for
+    per_page: int  # as was asked for
+    body: bytes  # with what HTTP packed it in taken off
+    received_at: dt.datetime  # aware
+    readable: bool
+    key_removed: bool = False  # it held the API key, and holds `(secret)` in its place
 
 
 class WindowResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,13 +202,17 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     certificate_sha256: str | None = None  # in hex, of the server that answered; None: it was not spoken to by TLS
 
 
+PAGE = "page"
+"""The role of a list page that is kept as it came. It belongs to no single call: it holds the rows of many."""
+
+
 class File(msgspec.Struct, frozen=True, kw_only=True):
     """One file of the archive: key relative to its root, size, SHA-256 in hex, and what it is to its call."""
 
     path: str
     bytes: int
     sha256: str
-    role: str  # "metadata", "transcript", "recording", or "adopted": found without a ledger line
+    role: str  # "metadata", "transcript", "recording", PAGE, or "adopted": found without a ledger line
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -76,6 +76,8 @@ class Account(msgspec.Struct, kw_only=True):
     quotes: dict[str, str] = msgspec.field(default_factory=dict)  # by call: how what came instead of recordings begins
     gone: list[Failure] = msgspec.field(default_factory=list)  # found by this run to be gone
     unproven: list[str] = msgspec.field(default_factory=list)  # ids of calls whose recordings are kept without proof
+    pages_kept: int = 0  # list pages, as they came
+    unread_pages: list[str] = msgspec.field(default_factory=list)  # those of them that nobody can read: their keys
     mended_runs: list[str] = msgspec.field(default_factory=list)
     alarms: list[str] = msgspec.field(default_factory=list)  # figures that leave the archive's own history
     strict: bool = False  # whether an alarm decides the exit code
@@ -110,6 +112,12 @@ class Account(msgspec.Struct, kw_only=True):
             self.windows_proven += 1
         else:
             self.windows_unproven.append(result.reason)
+
+    def add_page(self, key: str, *, readable: bool) -> None:
+        """Take in that a list page was kept."""
+        self.pages_kept += 1
+        if not readable:
+            self.unread_pages.append(key)
 
     def conclude(self, *, seconds: float, finished_at: str, signal: int | None, error: HarvestError | None) -> None:
         """Set verdict and exit code.
@@ -167,6 +175,8 @@ def trouble_of(account: Account) -> list[str]:
     lines += [f"not proven whole: {reason}" for reason in account.windows_unproven[:SHOWN]]
     if len(account.windows_unproven) > SHOWN:
         lines.append(f"and {len(account.windows_unproven) - SHOWN:,} windows more")
+    if account.unread_pages:
+        lines.append(_unread(account))
     lines += [f"mended: the run {run} was cut off; its files are in order now" for run in account.mended_runs]
     lines += [f"alarm: {alarm}" for alarm in account.alarms]
     lines += [f"warning: {warning}" for warning in account.warnings]
@@ -181,6 +191,18 @@ def _unproven(calls: list[str], place: str) -> str:
     return (
         f"unproven: {counted(len(calls), 'recording')} came without length, digest or other proof that {they_are} whole: "
         f"{noun} {named}{more}"
+    )
+
+
+def _unread(account: Account) -> str:
+    """Say in one line where the list pages lie that could not be read, as they came."""
+    pages = account.unread_pages
+    folder = pages[0].rpartition("/")[0]
+    named = ", ".join(key.rpartition("/")[2] for key in pages[:SHOWN])
+    more = f" and {len(pages) - SHOWN:,} more" if len(pages) > SHOWN else ""
+    return (
+        f"unreadable: what came instead of {counted(len(pages), 'list page')} is kept, packed by gzip, in "
+        f"{account.archive}/{folder}: {named}{more}"
     )
 
 

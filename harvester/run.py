@@ -24,6 +24,7 @@ from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.ledger import now_text
 from harvester.archive.local import LocalState
 from harvester.archive.mark import Mark, check_owner, hold, write_mark
+from harvester.archive.pages import Pages
 from harvester.archive.stage import Stager, gone_draft
 from harvester.archive.store import Archive, new_run_id
 from harvester.bulletin import CLOSING, WORKING, Board, board_for
@@ -31,13 +32,13 @@ from harvester.course import Course
 from harvester.crew import Crew
 from harvester.descriptors import afforded
 from harvester.errors import HarvestError, StorageError
-from harvester.model import Call, Entry, Outcome, Query
+from harvester.model import Call, Entry, Outcome, Query, RawPage
 from harvester.needs import Rules, decide, sift
 from harvester.opening import check_platform, open_api, recordings_of, warnings_of
 from harvester.outset import alarms_after, course_of, known_of
 from harvester.pipeline import LARGEST_GROUP, Draft, Pipeline, Sift, Todo
 from harvester.place import local_state
-from harvester.platform.api import Api
+from harvester.platform.api import Api, KeepPage
 from harvester.progress import Progress
 from harvester.report import Account, Traffic
 from harvester.settings import Resolved
@@ -176,10 +177,19 @@ class _Run:
                 on_outcome=self._count,
                 workers=self._workers,
             )
-            await self._pump(pipeline, course)
+            await self._pump(pipeline, course, self._keeper(archive))
         if pipeline.failure or self._signals.received is not None:
             return pipeline.failure
         return await self._settle_lost(archive, course.lost)
+
+    def _keeper(self, archive: Archive) -> KeepPage:
+        pages = Pages(archive, every=self._settings.keep_pages)
+
+        async def keep(page: RawPage) -> None:
+            if key := await pages.keep(page):
+                self._account.add_page(key, readable=page.readable)
+
+        return keep
 
     async def _settle_lost(self, archive: Archive, lost: list[Entry]) -> HarvestError | None:
         """Put into the ledger which calls are gone. Return the error that ends the run, if one does."""
@@ -202,9 +212,10 @@ class _Run:
 
         return sifted
 
-    async def _pump(self, pipeline: Pipeline[Draft], course: Course) -> None:
-        """Run the pipeline to its end, or until a signal stops it."""
-        source = source_of(self._api, self._settings, course, self._account, self._progress, self._began_at.date())
+    async def _pump(self, pipeline: Pipeline[Draft], course: Course, keep: KeepPage | None = None) -> None:
+        """Run the pipeline to its end, or until a signal stops it. `keep` is given each list page as it came."""
+        today = self._began_at.date()
+        source = source_of(self._api, self._settings, course, self._account, self._progress, today, keep)
         self._stop = pipeline.stop
         if self._signals.received is not None:
             pipeline.stop()

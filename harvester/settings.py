@@ -179,6 +179,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Setting(values.path, "the checkpoint's file; on local disk", "archive", default_text="in state_folder"),
     ] = None
 
+    keep_pages: Annotated[
+        bool,
+        Setting(values.switch, "keep each list page as it came, packed, in the run's folder: rows of all callers"),
+    ] = False
+
     limit: Annotated[int | None, Setting(values.whole(1), "stop after this many calls", default_text="no limit")] = None
     dry_run: Annotated[bool, Setting(values.switch, "list, and say what would be fetched; write nothing")] = False
     report_json: Annotated[Path | None, Setting(values.path, "write the account of the run to this file")] = None

@@ -12,7 +12,7 @@ import msgspec
 
 from harvester.course import Course, Source
 from harvester.model import Query, Window
-from harvester.platform.api import Api
+from harvester.platform.api import Api, KeepPage
 from harvester.platform.listing import Listing
 from harvester.platform.rows import read_call
 from harvester.progress import Progress
@@ -21,12 +21,22 @@ from harvester.settings import Settings
 
 
 def source_of(
-    api: Api, settings: Settings, course: Course, account: Account, progress: Progress, today: dt.date
+    api: Api,
+    settings: Settings,
+    course: Course,
+    account: Account,
+    progress: Progress,
+    today: dt.date,
+    keep: KeepPage | None = None,
 ) -> Source:
-    """Return what `course` asks of the platform. `today` is the day in UTC; `account` is told what the first listing claims."""
+    """Return what `course` asks of the platform.
+
+    `today` is the day in UTC; `account` is told what the first listing claims, and `keep` is given each list page as it came.
+    """
+    fetch = functools.partial(api.page, keep=keep)
     read = functools.partial(read_call, naive_zone=settings.timezone)
     listing = Listing(
-        api.page,
+        fetch,
         read,
         course.take,
         per_page=settings.per_page,
@@ -49,7 +59,7 @@ def source_of(
     async def count(query: Query) -> int:
         window = Window(query=query, date_from=query.date_from, date_to=query.date_to)
         windows = [msgspec.structs.replace(window, status=status) for status in query.status or (None,)]
-        return sum([(await api.page(each, 1, 1)).total for each in windows])
+        return sum([(await fetch(each, 1, 1)).total for each in windows])
 
     return Source(
         list_calls=list_calls,

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from harvester.archive import disk, ledger
-from harvester.archive.layout import FILE_KEY, LEDGER, PARTS, run_key
+from harvester.archive.layout import FILE_KEY, LEDGER, PAGE_KEY, PARTS, run_key
 from harvester.model import File
 
 GROUP = f"{PARTS}/group.json"
@@ -35,9 +35,14 @@ def unwritten(archive: Path, run_id: str) -> list[File]:
         listed = msgspec.json.decode(data, type=list[File])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # torn: nothing had been named yet
         return []
-    named = {file.path: file for file in listed if FILE_KEY.fullmatch(file.path)}  # others may lead out of the archive
+    named = {file.path: file for file in listed if _is_ours(file.path)}
     if disk.exists(archive / run_key(run_id, LEDGER)):
         for line in ledger.whole_lines(archive, run_id):
             for file in line.files:
                 named.pop(file.path, None)
     return list(named.values())
+
+
+def _is_ours(key: str) -> bool:
+    """Whether a key is of a form that a commit names. Another may lead out of the archive."""
+    return any(form.fullmatch(key) for form in (FILE_KEY, PAGE_KEY))

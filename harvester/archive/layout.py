@@ -29,6 +29,7 @@ SEALING = frozenset({SEAL, SIGNATURE, STAMP, STAMP_CHAIN})
 
 SEAL_PART = f"{SEAL}.part"
 PARTS = "parts"
+PAGES = "pages"
 UNDATED = "undated"
 
 LONGEST_PLAIN_ID = 80
@@ -44,6 +45,9 @@ PLACE = re.compile(r"(?:\d{4}/\d{2}/\d{2}|undated)/[a-z0-9][a-z0-9_-]{0,79}", re
 
 FILE_KEY = re.compile(rf"{PLACE.pattern}(?:\.v\d{{1,9}})?\.[a-z0-9]{{2,5}}", re.ASCII)
 """What `versioned` returns."""
+
+PAGE_KEY = re.compile(rf"{RUNS}/{RUN_ID.pattern}/{PAGES}/\d{{6,9}}\.json\.gz", re.ASCII)
+"""Of a list page that is kept as it came: numbered in its run, in the order in which they came."""
 
 DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[ T].*)?", re.ASCII | re.DOTALL)
 

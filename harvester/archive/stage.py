@@ -66,13 +66,18 @@ Loose = tuple[str, File, Path, bool]
 """A new file: its suffix, what it is, where it lies, and whether its bytes are durable."""
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
+class Deposit(msgspec.Struct, frozen=True, kw_only=True):
+    """Files that are to be committed, and the ledger line that tells of them."""
+
+    event: Event
+    staged: tuple[Staged, ...] = ()
+
+
+class Draft(Deposit, frozen=True, kw_only=True):
     """All that is to be committed about one call."""
 
     outcome: Outcome
     entry: Entry
-    event: Event
-    staged: tuple[Staged, ...] = ()
 
 
 def gone_draft(entry: Entry) -> Draft:

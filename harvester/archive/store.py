@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 import msgspec
 
@@ -32,9 +33,9 @@ from harvester.archive.ledger import Event, Ledger
 from harvester.archive.mark import require_mark
 from harvester.archive.quickness import Quickness
 from harvester.archive.seal import FORM
-from harvester.archive.stage import Draft, Staged
+from harvester.archive.stage import Deposit, Draft, Staged
 from harvester.errors import HarvestError, MarkError, StorageError
-from harvester.model import Coverage, Entry, File, Outcome, PastRun
+from harvester.model import PAGE, Coverage, Entry, File, Outcome, PastRun
 
 SMALL_DISK_SHARE = 0.01
 DEFAULT_MIN_FREE_BYTES = 1024**3
@@ -54,6 +55,7 @@ class Archive:
         self._checkpoint = checkpoint
         self._min_free_bytes = min_free_bytes
         self._ledger: Ledger | None = None
+        self._turn = anyio.Lock(fast_acquire=True)  # groups of calls and pages come from different tasks
 
     def begin(self, about: Event) -> list[str]:
         """Mend what earlier runs left, then start this one's ledger with `about`. Return the ids of the runs mended.
@@ -68,7 +70,7 @@ class Archive:
         self._append([*lines, *({"event": "recovered", **each} for each in mended)], begun=1)
         return [str(each["run"]) for each in mended]
 
-    def commit(self, drafts: Sequence[Draft]) -> list[Outcome]:
+    def commit(self, drafts: Sequence[Deposit]) -> list[Outcome]:
         """Settle a group of calls. When it returns, their outcomes survive a power cut. Raises StorageError."""
         with closing(self._steps(drafts)) as steps:
             for step in steps:
@@ -76,26 +78,27 @@ class Archive:
                     step()
                 except StorageError as error:
                     steps.throw(error)
-        return [draft.outcome for draft in drafts]
+        return _outcomes(drafts)
 
-    async def commit_from_loop(self, drafts: Sequence[Draft]) -> list[Outcome]:
-        """Settle a group of calls as `commit` does, from the event loop.
+    async def commit_from_loop(self, drafts: Sequence[Deposit]) -> list[Outcome]:
+        """Settle a group of calls as `commit` does, from the event loop; a second group waits for its turn.
 
         On a quick disk only the steps that wait for it are made by a thread, else all. A thread that names a thousand files
         while the loop is busy would fight with it over the interpreter at each of them.
         """
-        if not self.quickness.permits(0):
-            return await anyio.to_thread.run_sync(self.commit, drafts)
-        # Shielded: all of it or nothing, as in `commit`. Files with names want their lines.
-        with anyio.CancelScope(shield=True), closing(self._steps(drafts)) as steps:
-            for step in steps:
-                try:
-                    await anyio.to_thread.run_sync(step)
-                except StorageError as error:
-                    steps.throw(error)
-        return [draft.outcome for draft in drafts]
+        async with self._turn:
+            if not self.quickness.permits(0):
+                return await anyio.to_thread.run_sync(self.commit, drafts)
+            # Shielded: all of it or nothing, as in `commit`. Files with names want their lines.
+            with anyio.CancelScope(shield=True), closing(self._steps(drafts)) as steps:
+                for step in steps:
+                    try:
+                        await anyio.to_thread.run_sync(step)
+                    except StorageError as error:
+                        steps.throw(error)
+        return _outcomes(drafts)
 
-    def _steps(self, drafts: Sequence[Draft]) -> Generator[Callable[[], None], None, None]:
+    def _steps(self, drafts: Sequence[Deposit]) -> Generator[Callable[[], None], None, None]:
         """Settle a group of calls; yield each step that waits for the disk, to be made before the next is asked for.
 
         Whoever makes them throws in what they raise.
@@ -113,7 +116,8 @@ class Archive:
                 disk.give_name(part, f"{self.root}/{file.path}")
             self.quickness.named(time.perf_counter() - began, len(drafts))
             yield functools.partial(self._tell, folders, [draft.event for draft in drafts])
-            self._checkpoint.learn([draft.entry for draft in drafts], self._opened().position)
+            entries = [draft.entry for draft in drafts if isinstance(draft, Draft)]
+            self._checkpoint.learn(entries, self._opened().position)
 
     def _ready(self, folders: set[str], staged: Sequence[Staged]) -> None:
         """Make everything durable that a group needs before it gets its names: folders, journal, the files themselves."""
@@ -238,7 +242,7 @@ class Archive:
             path = self.root / key
             if disk.file_bytes(path) == file.bytes and disk.sha256_of(path)[0] == file.sha256:
                 disk.sync_folder(path.parent)
-                yield msgspec.structs.replace(file, role="adopted")
+                yield file if file.role == PAGE else msgspec.structs.replace(file, role="adopted")
 
     def _sweep_unbegun(self, run_id: str) -> int:
         """Remove the folder of a run without a whole line; its torn one would break the chain for who reads it by `cat`."""
@@ -268,3 +272,7 @@ def new_run_id(root: Path, now: dt.datetime) -> str:
             ) from None
         stamp = after.strftime(RUN_STAMP)
     return f"{stamp}-{secrets.token_hex(4)}"
+
+
+def _outcomes(drafts: Sequence[Deposit]) -> list[Outcome]:
+    return [draft.outcome for draft in drafts if isinstance(draft, Draft)]

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import datetime as dt
 import urllib.parse
-from collections.abc import Mapping, Set
+from collections.abc import Awaitable, Callable, Mapping, Set
 
 import aiohttp
 import anyio
 import msgspec
 from yarl import URL
 
-from harvester.errors import AuthError, ConfigError, NotGivenError, PlatformError, TransientError
-from harvester.mask import secretless
-from harvester.model import Page, Window
+from harvester.errors import AuthError, ConfigError, HarvestError, NotGivenError, PlatformError, TransientError
+from harvester.mask import keyless, secretless
+from harvester.model import Page, RawPage, Window
 from harvester.platform.budget import Gate
 from harvester.platform.patience import MinRate, Patience
 from harvester.platform.retry import RetryPolicy, retry
@@ -45,6 +45,10 @@ NOT_FOUND = frozenset({404})
 NO_SUCH_CALL = frozenset({404, 410})
 NOT_GIVEN = frozenset({403, 422})
 """Answers about a single call, not about the key or the filters; 422: an id of another form than theirs, as some rows have it."""
+
+
+KeepPage = Callable[[RawPage], Awaitable[None]]
+"""Takes a list page as it came, before anything is made of it."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,19 +125,24 @@ class Api:
         email = me.get("email") if isinstance(me, dict) else None
         return email if isinstance(email, str) and email else None
 
-    async def page(self, window: Window, number: int, per_page: int) -> Page:
+    async def page(self, window: Window, number: int, per_page: int, keep: KeepPage | None = None) -> Page:
         """Fetch page `number` (the first is 1) of a window, `per_page` (1 to 100) calls a page.
 
-        Raises AuthError, ConfigError for a refused filter, PlatformError when no attempt brought a readable page.
+        `keep` is given the page that was read as it came, or, where no attempt could be read, the last one that had come.
+        Raises AuthError, ConfigError for a refused filter, PlatformError when no attempt brought a readable page, and what
+        `keep` raises.
         """
         where = bare(self.base_url / "user/calls")
+        came: RawPage | None = None
 
         async def attempt(_: int) -> Page:
+            nonlocal came
             answer = await self._request(
                 "user/calls", {**window.parameters(), "per_page": str(per_page), "page": str(number)}
             )
             if answer.status == 404:
                 raise PlatformError(f"{where} answered 404: is this the call API's base URL?")
+            came = keep and self._as_it_came(answer, window, number, per_page)
             try:
                 page = read_page(answer.body, where)
             except PlatformError as error:
@@ -143,7 +152,28 @@ class Api:
             self._spoke = True
             return page
 
-        return await retry(self._policy, attempt, f"page {number}")
+        try:
+            page = await retry(self._policy, attempt, f"page {number}")
+        except HarvestError:
+            if keep and came:
+                await keep(came)
+            raise
+        if keep and came:
+            await keep(msgspec.structs.replace(came, readable=True))
+        return page
+
+    def _as_it_came(self, answer: Answer, window: Window, number: int, per_page: int) -> RawPage:
+        """Return a page that nobody has read yet. A page that repeats what it was asked with is kept without the key."""
+        body = keyless(answer.body, self._key)
+        return RawPage(
+            window=window,
+            number=number,
+            per_page=per_page,
+            body=body,
+            received_at=dt.datetime.now(dt.UTC),
+            readable=False,
+            key_removed=body != answer.body,
+        )
 
     async def call(self, call_id: str) -> bytes | None:
         """Fetch one call's row by its id, byte for byte; None when the platform has none of this id (404, 410).
