@@ -145,8 +145,13 @@ def _look_at_changes(resolved: Resolved) -> Shown:
 @click.option("--sample", metavar="SHARE", help="Read only this share of the files (5%), another part each day.")
 @click.option("--from", "first", metavar="DAY", help="Only calls from this day of the dated tree on.")
 @click.option("--to", "last", metavar="DAY", help="Only calls up to this day of the dated tree.")
+@click.option(
+    "--seals", metavar="PATH", help="Hold the seals against copies of them: a file, or a folder, kept elsewhere."
+)
 @with_settings("archive", "talk")
-def verify(quick: bool, sample: str | None, first: str | None, last: str | None, **typed: Any) -> None:
+def verify(
+    quick: bool, sample: str | None, first: str | None, last: str | None, seals: str | None, **typed: Any
+) -> None:
     """Hash every file again, walk the ledger's chain, and name what is missing, altered or unexpected.
 
     It changes nothing and asks nobody. The chain, the manifests and the seals are always checked whole.
@@ -156,13 +161,15 @@ def verify(quick: bool, sample: str | None, first: str | None, last: str | None,
     from harvester.place import local_state
     from harvester.verify.archive import verify as verify_archive
     from harvester.verify.portion import portion_of
+    from harvester.verify.seals import copies_in
 
     portion = portion_of(quick=quick, sample=sample, first=first, last=last, today=dt.date.today())
+    copies = copies_in(Path(seals)) if seals is not None else []
 
     def look(resolved: Resolved) -> Shown:
         settings = resolved.settings
         with screen.reading(shown=settings.progress and not settings.quiet) as tell:
-            result = verify_archive(local_state(settings).archive, tell, portion=portion)
+            result = verify_archive(local_state(settings).archive, tell, portion=portion, copies=copies)
         return Shown(
             text="" if settings.quiet and not result.findings else screen.verification_text(result),
             json=screen.verification_json(result),

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import msgspec
 
 from harvester.archive import disk, steps
-from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, PLACE, RUN_ID, RUNS
+from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, PLACE, RUN_ID, RUNS, SEAL
 from harvester.errors import LedgerError
 from harvester.model import Coverage, File, PastRun, State
 
@@ -95,8 +95,7 @@ def unbegun_ids(archive: Path) -> list[str]:
         return sorted(
             folder.name
             for folder in step.over(run_folders(archive))
-            if not (folder / MANIFEST).exists()
-            and not (folder / ACCOUNT).exists()
+            if not any((folder / name).exists() for name in (MANIFEST, ACCOUNT, SEAL))
             and not (folder / LEDGER).is_symlink()
             and _first_line(folder / LEDGER) is None
         )

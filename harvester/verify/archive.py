@@ -19,25 +19,32 @@ from harvester.verify.catalog import Catalog
 from harvester.verify.findings import Verification
 from harvester.verify.portion import Portion, notes_of
 from harvester.verify.reading import Tell, read_all
+from harvester.verify.seals import Seals, Stated
 from harvester.verify.tree import find_strangers
 
 
 def verify(
-    archive: Path, tell: Tell = lambda files, size_bytes: None, *, portion: Portion | None = None
+    archive: Path,
+    tell: Tell = lambda files, size_bytes: None,
+    *,
+    portion: Portion | None = None,
+    copies: list[Stated] | None = None,
 ) -> Verification:
-    """Verify the archive in a folder, or a portion of it; `tell` is told of progress.
+    """Verify the archive in a folder, or a portion of it; `tell` is told of progress, `copies` are seals kept elsewhere.
 
     Raises MarkError when it is none, StorageError when it cannot be read at all.
     """
     problem: MarkError | None = None
+    archive_id = None
     try:
-        require_mark(archive)
+        archive_id = require_mark(archive).archive_id
     except MarkError as error:
         problem = error
     portion = portion or Portion()
     result = Verification(archive=disk.path_text(archive), notes=notes_of(portion))
     with Catalog.opened() as catalog:
-        books = Books(archive, catalog, result)
+        seals = Seals(archive, archive_id, copies or [], result)
+        books = Books(archive, catalog, seals, result)
         books.read()
         if problem and not books.is_damaged(MARK):
             raise problem

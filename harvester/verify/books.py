@@ -14,17 +14,17 @@ from pathlib import Path
 
 from harvester.archive import disk, ledger
 from harvester.archive.group import unwritten
-from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, MARK, PARTS, RUNS, SEAL, SEAL_PART, SEALING, run_key
-from harvester.archive.seal import differences, is_to_be_sealed
+from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, MARK, PARTS, RUNS, SEAL_PART, SEALING, run_key
 from harvester.errors import LedgerError
 from harvester.verify.catalog import Catalog, Named
 from harvester.verify.findings import Verification
+from harvester.verify.seals import Book, Seals
 
 CLOSED_NAMES = frozenset({MANIFEST, *SEALING, *(f"{name}.part" for name in SEALING)})
 """What may lie in the folder of a run that has closed, and stands in no manifest. The parts are a crash's: nobody reads them."""
 
-OPEN_NAMES = frozenset({LEDGER, ACCOUNT, f"{ACCOUNT}.part", f"{MANIFEST}.part", SEAL_PART, *SEALING})
-"""What may lie in the folder of a run that has not closed, and stands in no manifest yet."""
+OPEN_NAMES = frozenset({LEDGER, ACCOUNT, f"{ACCOUNT}.part", MANIFEST, f"{MANIFEST}.part", SEAL_PART, *SEALING})
+"""What may lie in the folder of a run that had not closed when it was looked at, and may since."""
 
 TAKEN_TOGETHER = 1000
 """Files for which the catalog is asked at once."""
@@ -33,9 +33,10 @@ TAKEN_TOGETHER = 1000
 class Books:
     """The ledgers and manifests of an archive, and what they name."""
 
-    def __init__(self, archive: Path, catalog: Catalog, result: Verification) -> None:
+    def __init__(self, archive: Path, catalog: Catalog, seals: Seals, result: Verification) -> None:
         self._archive = archive
         self._catalog = catalog
+        self._seals = seals
         self._result = result
         self._closed: set[str] = set()
         self._promised: set[str] = set()
@@ -47,17 +48,42 @@ class Books:
         ids = self._run_ids()
         for run_id in ids:
             self._result.runs += 1
-            before, (after, named) = after, self._read_ledger(run_id, after)
-            if (self._archive / run_key(run_id, MANIFEST)).exists():
-                self._closed.add(run_id)
-                self._read_manifest(run_id, named, is_first=before.seq == 0)
-                self._read_seal(run_id)
-                continue
-            self._open.add(run_id)
-            if run_id == ids[-1] and not (self._archive / run_key(run_id, SEAL)).exists():
-                self._result.notes.append(f"the run {run_id} has not closed: it is going on, or the next run mends it")
-            else:
-                self._result.find("manifest", run_key(run_id, MANIFEST), "a manifest", "none")
+            after = self._read_run(run_id, after, is_last=run_id == ids[-1])
+        self._seals.end()
+
+    def _read_run(self, run_id: str, after: ledger.Position, *, is_last: bool) -> ledger.Position:
+        """Read ledger, manifest and seal of a run; return its end."""
+        has_closed = disk.exists(
+            self._archive / run_key(run_id, MANIFEST)
+        )  # before its ledger is read: it may close meanwhile
+        stated = self._seals.of(run_id)
+        lines = Book(sealed=bool(stated))
+        before, (after, named) = after, self._read_ledger(run_id, after, lines)
+        of_ledger = {
+            "ledger_lines": lines.lines,
+            "ledger_last_seq": after.seq,
+            "ledger_last_line_sha256": after.prev,
+            "ledger_merkle_root": lines.root,
+        }
+        if has_closed:
+            self._closed.add(run_id)
+            files = Book(sealed=bool(stated))
+            digest = self._read_manifest(run_id, named, files, is_first=before.seq == 0)
+            of_manifest = {
+                "manifest_sha256": digest,
+                "manifest_lines": files.lines,
+                "manifest_merkle_root": files.root,
+            }
+            self._seals.hold(run_id, stated, of_ledger, of_manifest)
+            self._seals.miss(run_id, promised=run_id in self._promised)
+            return after
+        self._open.add(run_id)
+        self._seals.hold(run_id, stated, of_ledger, {})
+        if is_last and not stated:
+            self._result.notes.append(f"the run {run_id} has not closed: it is going on, or the next run mends it")
+        else:
+            self._result.find("manifest", run_key(run_id, MANIFEST), "a manifest", "none")
+        return after
 
     def knows(self, key: str) -> bool:
         """Whether a file stands in a ledger or manifest, or is one that a run's folder holds besides."""
@@ -103,8 +129,8 @@ class Books:
                     self._result.find("missing", run_key(folder.name, LEDGER), "the ledger of a run", "no file")
         return [run_id for _, run_id in sorted(started) if run_id not in self._open]
 
-    def _read_ledger(self, run_id: str, after: ledger.Position) -> tuple[ledger.Position, int]:
-        """Read one ledger; return its end, and how many files it is the first to name.
+    def _read_ledger(self, run_id: str, after: ledger.Position, book: Book) -> tuple[ledger.Position, int]:
+        """Read one ledger into its book; return its end, and how many files it is the first to name.
 
         A line that breaks the chain is a finding; reading goes on behind it.
         """
@@ -116,6 +142,7 @@ class Books:
                 if not raw.endswith(b"\n"):
                     self._result.notes.append(f"{key} ends in a torn line; the next run cuts it off")
                     break
+                book.add(raw)
                 seq = after.seq + 1
                 try:
                     line = ledger.decode_line(raw)
@@ -131,6 +158,7 @@ class Books:
                 if len(files) >= TAKEN_TOGETHER:
                     count += self._take(key, files)
                     files.clear()
+        book.end()
         return after, count + self._take(key, files)
 
     def _take(self, key: str, files: list[Named]) -> int:
@@ -141,12 +169,16 @@ class Books:
             self._result.find("ledger", key, f"{each.known} for {each.path[:200]!a}, as before", found)
         return count
 
-    def _read_manifest(self, run_id: str, named: int, *, is_first: bool) -> None:
-        """Hold a manifest against its ledger, the first to name `named` files, and take in what only manifests name."""
+    def _read_manifest(self, run_id: str, named: int, book: Book, *, is_first: bool) -> str:
+        """Hold a manifest against its ledger, the first to name `named` files, and take in what only manifests name.
+
+        Return the manifest's SHA-256 in hex.
+        """
         key = run_key(run_id, MANIFEST)
         own = {run_key(run_id, LEDGER), run_key(run_id, ACCOUNT), *([MARK] if is_first else ())}
         with disk.guarded("read", self._archive / key) as step, (self._archive / key).open("rb") as file:
-            self._catalog.hold_against(_listed(step.over(file)))
+            digest = hashlib.sha256()
+            self._catalog.hold_against(_listed(step.over(file), book, digest))
         named += sum(self._catalog.adopt(path, run_id) for path in own)
         for each in self._catalog.contradicted():
             if each.known is None:
@@ -158,24 +190,17 @@ class Books:
         unnamed = [path for path in sorted(own) if self._catalog.sha256_of(path) is None]
         for path in self._catalog.unlisted(run_id, named) + unnamed:
             self._result.find("manifest", key, f"a line for {path[:200]!a}", "none")
-
-    def _read_seal(self, run_id: str) -> None:
-        """Hold a seal against its run."""
-        for expected, found in differences(self._archive, run_id):
-            self._result.find("seal", run_key(run_id, SEAL), expected, found)
-        if is_to_be_sealed(self._archive, run_id):
-            self._result.notes.append(f"the run {run_id} has closed without its seal: the next run seals it")
-        elif run_id in self._promised and not (self._archive / run_key(run_id, SEAL)).exists():
-            self._result.find(
-                "missing", run_key(run_id, SEAL), "the seal that the run's first line speaks of", "no file"
-            )
+        return digest.hexdigest()
 
 
-def _listed(lines: Iterator[bytes]) -> Iterator[tuple[str, str, int]]:
-    """Yield path, hash and number of each line of a manifest."""
-    for number, raw in enumerate(lines, start=1):
+def _listed(lines: Iterator[bytes], book: Book, whole: hashlib._Hash) -> Iterator[tuple[str, str, int]]:
+    """Yield path, hash and number of each line of a manifest, on its way into its book and into the hash of the `whole`."""
+    for raw in lines:
+        book.add(raw)
+        whole.update(raw)
         digest, _, path = raw.decode("utf-8", "replace").rstrip("\n").partition("  ")
-        yield path, digest, number
+        yield path, digest, book.lines
+    book.end()
 
 
 def _first_seq(path: Path) -> tuple[bool, int]:
