@@ -13,6 +13,7 @@
     ├── LockedError          7   another run is at work on this archive
     └── LedgerError          8   the ledger does not hold together
         └── SealError        8   a seal cannot be read, or is not what it says that it is
+            └── EvidenceError   8   a signature or stamp does not hold; or cannot be made, which ends no run
 
 A message is one sentence for the user: what was wrong, where, and what to do. It never holds the key or a query string.
 """
@@ -101,3 +102,7 @@ class LedgerError(HarvestError):
 
 class SealError(LedgerError):
     """The seal of a run cannot be read, or does not stand for the run in whose folder it lies."""
+
+
+class EvidenceError(SealError):
+    """A seal's signature or stamp does not hold. Or none can be made: that is told, and made good by the next run."""

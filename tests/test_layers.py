@@ -111,6 +111,14 @@ ARROWS: dict[str, Forbidden] = {
         and not within(
             i.by, "platform.wire", "platform.answer", "platform.api", "platform.guard", "platform.recordings", "demo"
         )
+        and not within(i.by, "evidence.authority")
+    ),
+    "who vouches for a seal knows the archive, and nothing above or beside it": lambda i: (
+        within(i.by, "evidence") and ours(i) and not within(i.of, "evidence", "archive", "model", "errors")
+    ),
+    "ssh-keygen and the authorities stay behind their borders": lambda i: (
+        (within(i.by, "evidence") and within(i.of, "subprocess") and not within(i.by, "evidence.signature"))
+        or (within(i.of, "rfc3161_client", "cryptography") and not within(i.by, "evidence.stamp"))
     ),
     "checkpoint is our word": lambda i: i.of == "anyio.lowlevel.checkpoint",
 }

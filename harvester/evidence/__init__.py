@@ -1,0 +1,1 @@
+"""Who vouches for a seal: signatures by ssh-keygen, stamps by an RFC 3161 authority."""
