@@ -9,6 +9,7 @@
     │   ├── NotGivenError    5   one call is kept from this key, or its id is none of this platform's
     │   └── TransientError   5   429, 5xx, timeout, cut connection: tried again
     ├── StorageError         6   full, read-only, not writable, vanished
+    │   ├── NotKeptError     6   a new file did not become durable: another one may
     │   └── MarkError        6   not an archive, or not the one that was expected here
     ├── LockedError          7   another run is at work on this archive
     └── LedgerError          8   the ledger does not hold together
@@ -82,6 +83,13 @@ class StorageError(HarvestError):
     """The archive's disk, or the local state's, does not take what we write or give what we wrote."""
 
     exit_code = 6
+
+
+class NotKeptError(StorageError):
+    """What was written into a new file did not become durable (an error of the device, a share that went stale).
+
+    Nothing that lies in that file is to be believed, and no second fsync of it; its call may be settled again, into new ones.
+    """
 
 
 class MarkError(StorageError):

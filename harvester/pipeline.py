@@ -7,6 +7,9 @@ In:   `produce` (emits calls a page at a time), `sift`, `settle`, `commit`.  Out
 `sift` ends at once what needs nothing. A full queue holds the listing back, so memory stays flat. Drafts that are ready at
 the same time are committed as one group: under load a group fills while the one before it is being made durable. A failed call is
 an outcome; only what makes every later call fail ends the run.
+
+What the storage did not keep (NotKeptError, before anything has a name) is settled again from the start, into new files: once,
+by the worker where it is one call's, by the committer where it is a group's. The second time it ends the run.
 """
 
 from __future__ import annotations
@@ -14,13 +17,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import anyio
 from anyio.abc import ObjectSendStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from harvester.errors import HarvestError, StorageError
+from harvester.errors import HarvestError, NotKeptError, StorageError
 from harvester.model import Call, Entry, Outcome
 
 log = logging.getLogger(__name__)
@@ -37,6 +40,14 @@ Emit = Callable[[list[Call]], Awaitable[bool]]
 Sift = Callable[[list[Call]], tuple[list[Outcome], list[Todo]]]
 
 
+class Settled(NamedTuple, Generic[Draft]):
+    """What has become of a call, ready to be committed; `again`: it was settled for the second time."""
+
+    todo: Todo
+    draft: Draft
+    again: bool
+
+
 class Pipeline(Generic[Draft]):
     """One run's pipeline. `run` returns when everything emitted is settled, or `stop` was asked for."""
 
@@ -48,23 +59,26 @@ class Pipeline(Generic[Draft]):
         commit: Callable[[Sequence[Draft]], Awaitable[list[Outcome]]],
         on_outcome: Callable[[Outcome], None],
         workers: int,
+        on_again: Callable[[NotKeptError, int], None] = lambda _, __: None,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
-        """`commit` is never called twice at once."""
+        """`commit` is never called twice at once. `on_again` is told why so many calls are settled once more."""
         self._sift = sift
         self._settle = settle
         self._commit = commit
         self._on_outcome = on_outcome
+        self._on_again = on_again
         self._workers = workers
         self._grace_seconds = grace_seconds
         self._working = anyio.CancelScope()
         self._producing = anyio.CancelScope()
+        self._repeating = anyio.CancelScope()
         self.stopping = False
         self.failure: HarvestError | None = None
 
     async def run(self, produce: Callable[[Emit], Awaitable[None]]) -> None:
         """Run to the end. An error that ends the run is in `failure` afterwards, never raised."""
-        send_draft, drafts = anyio.create_memory_object_stream[Draft](LARGEST_GROUP)
+        send_draft, drafts = anyio.create_memory_object_stream[Settled[Draft]](LARGEST_GROUP)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._commit_groups, drafts)
             with self._working:
@@ -81,6 +95,7 @@ class Pipeline(Generic[Draft]):
         self._producing.cancel()
         grace_seconds = 0 if failure else self._grace_seconds
         self._working.deadline = min(self._working.deadline, anyio.current_time() + grace_seconds)
+        self._repeating.deadline = self._working.deadline
         if failure and not self.failure:
             self.failure = failure
 
@@ -100,24 +115,33 @@ class Pipeline(Generic[Draft]):
                 except HarvestError as error:
                     self.stop(error)
 
-    async def _work(self, todo: MemoryObjectReceiveStream[Todo], drafts: MemoryObjectSendStream[Draft]) -> None:
+    async def _work(
+        self, todo: MemoryObjectReceiveStream[Todo], drafts: MemoryObjectSendStream[Settled[Draft]]
+    ) -> None:
         async with todo, drafts:
             while (each := await _next(todo)) and not self.stopping:
                 try:
-                    draft = await self._settle(*each)
+                    settled = await self._settled(each)
                 except HarvestError as error:
                     self.stop(error)
                     return
                 try:
-                    drafts.send_nowait(draft)
+                    drafts.send_nowait(settled)
                 except anyio.WouldBlock:
                     with anyio.CancelScope(shield=True):  # it is whole: a stop must not lose it
-                        await drafts.send(draft)
+                        await drafts.send(settled)
 
-    async def _commit_groups(self, drafts: MemoryObjectReceiveStream[Draft]) -> None:
+    async def _settled(self, todo: Todo) -> Settled[Draft]:
+        try:
+            return Settled(todo, await self._settle(*todo), again=False)
+        except NotKeptError as error:
+            self._on_again(error, 1)
+            return Settled(todo, await self._settle(*todo), again=True)
+
+    async def _commit_groups(self, drafts: MemoryObjectReceiveStream[Settled[Draft]]) -> None:
         async with drafts:
-            async for draft in drafts:
-                group = [draft]
+            async for first in drafts:
+                group = [first]
                 while len(group) < LARGEST_GROUP:
                     try:
                         group.append(drafts.receive_nowait())
@@ -126,12 +150,38 @@ class Pipeline(Generic[Draft]):
                 if isinstance(self.failure, StorageError):
                     continue
                 try:
-                    outcomes = await self._commit(group)
+                    outcomes = await self._committed(group)
                 except HarvestError as error:
                     self.stop(error)
                     continue
                 for outcome in outcomes:
                     self._on_outcome(outcome)
+
+    async def _committed(self, group: list[Settled[Draft]]) -> list[Outcome]:
+        try:
+            return await self._commit([each.draft for each in group])
+        except NotKeptError as error:
+            if any(each.again for each in group):
+                raise
+            self._on_again(error, len(group))
+            drafts = await self._settled_again(group)
+            return await self._commit(drafts) if drafts else []
+
+    async def _settled_again(self, group: list[Settled[Draft]]) -> list[Draft]:
+        """Settle the calls of a group once more; return what is whole within the grace time, where one runs, or else all."""
+        drafts: list[Draft] = []
+
+        async def settle(todo: Todo) -> None:
+            try:
+                drafts.append(await self._settle(*todo))
+            except HarvestError as error:
+                self.stop(error)
+
+        with anyio.CancelScope(deadline=self._working.deadline) as self._repeating:
+            async with anyio.create_task_group() as tasks:
+                for each in group:
+                    tasks.start_soon(settle, each.todo)
+        return [] if isinstance(self.failure, StorageError) else drafts
 
 
 async def _next(todo: MemoryObjectReceiveStream[Todo]) -> Todo | None:

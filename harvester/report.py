@@ -15,7 +15,7 @@ from collections import Counter
 
 import msgspec
 
-from harvester.errors import HarvestError
+from harvester.errors import HarvestError, NotKeptError
 from harvester.logs import escaped
 from harvester.model import Outcome, Reach, State, WindowResult
 
@@ -78,6 +78,7 @@ class Account(msgspec.Struct, kw_only=True):
     unproven: list[str] = msgspec.field(default_factory=list)  # ids of calls whose recordings are kept without proof
     pages_kept: int = 0  # list pages, as they came
     unread_pages: list[str] = msgspec.field(default_factory=list)  # those of them that nobody can read: their keys
+    settled_again: int = 0  # calls whose files the storage did not keep at first
     mended_runs: list[str] = msgspec.field(default_factory=list)
     alarms: list[str] = msgspec.field(default_factory=list)  # figures that leave the archive's own history
     strict: bool = False  # whether an alarm decides the exit code
@@ -105,6 +106,12 @@ class Account(msgspec.Struct, kw_only=True):
                 self.quotes[outcome.id] = outcome.quote
         elif outcome.recording is State.GONE and not outcome.known:
             self.gone.append(Failure(id=outcome.id, reason=outcome.reason or ""))
+
+    def count_again(self, error: NotKeptError, calls: int) -> None:
+        """Take in that so many calls are settled once more, because the storage did not keep their files. It warns of it once."""
+        if not self.settled_again:
+            self.warnings.append(f"{error}; what the storage did not keep was fetched again, into new files")
+        self.settled_again += calls
 
     def add_window(self, result: WindowResult) -> None:
         """Take in how the walk of one window ended."""

@@ -31,7 +31,7 @@ from harvester.bulletin import CLOSING, WORKING, Board, board_for
 from harvester.course import Course
 from harvester.crew import Crew
 from harvester.descriptors import afforded
-from harvester.errors import HarvestError, StorageError
+from harvester.errors import HarvestError, NotKeptError, StorageError
 from harvester.model import Call, Entry, Outcome, Query, RawPage
 from harvester.needs import Rules, decide, sift
 from harvester.opening import check_platform, open_api, recordings_of, warnings_of
@@ -40,7 +40,7 @@ from harvester.pipeline import LARGEST_GROUP, Draft, Pipeline, Sift, Todo
 from harvester.place import local_state
 from harvester.platform.api import Api, KeepPage
 from harvester.progress import Progress
-from harvester.report import Account, Traffic
+from harvester.report import Account, Traffic, counted
 from harvester.settings import Resolved
 from harvester.settle import Settler
 from harvester.signals import Signals
@@ -175,6 +175,7 @@ class _Run:
                 settle=settler.settle,
                 commit=archive.commit_from_loop,
                 on_outcome=self._count,
+                on_again=self._count_again,
                 workers=self._workers,
             )
             await self._pump(pipeline, course, self._keeper(archive))
@@ -243,6 +244,11 @@ class _Run:
     def _count(self, outcome: Outcome) -> None:
         self._account.count(outcome)
         self._progress.counted(outcome)
+
+    def _count_again(self, error: NotKeptError, calls: int) -> None:
+        """Tell that the storage did not keep the files of so many calls, which are settled again."""
+        log.info("%s; fetched again, into new files: %s", error, counted(calls, "call"))
+        self._account.count_again(error, calls)
 
     def _has_ended_well(self, failure: HarvestError | None) -> bool:
         settled = self._account.listed + self._account.revisited == sum(self._account.recordings.values())

@@ -19,7 +19,7 @@ from harvester.archive.part import Part
 from harvester.archive.proof import Judge
 from harvester.archive.stage import Draft, Failure, Received, Stager
 from harvester.crew import Crew
-from harvester.errors import LinkError, PlatformError, RecordingError
+from harvester.errors import LinkError, NotKeptError, PlatformError, RecordingError
 from harvester.mask import masked
 from harvester.model import Call, Entry, State, Transfer
 from harvester.needs import Needs, Rules, decide
@@ -68,13 +68,21 @@ class Settler:
         self._rules = rules
 
     async def settle(self, call: Call, entry: Entry | None) -> Draft:
-        """Do what the call needs. Raises StorageError, AuthError."""
+        """Do what the call needs. Raises AuthError, StorageError.
+
+        After a NotKeptError it may be called once more: everything is fetched and written anew, into new files.
+        """
         needs = decide(call, entry, self._rules, dt.datetime.now(dt.UTC))
         if not needs.fetch:
             return await self._stage(call, entry, needs)
         async with self._crew:
             received, failure = await self._received(call, entry)
-            draft = await self._stage(call, entry, needs, received, failure)
+            try:
+                draft = await self._stage(call, entry, needs, received, failure)
+            except NotKeptError:
+                if received:
+                    received.part.leave()  # it may be another file of the call that was not kept
+                raise
         self._crew.settled(draft.outcome.bytes)
         return draft
 
@@ -94,6 +102,9 @@ class Settler:
                 return Received(part=part, judge=judge, transfer=kept), None
             part.discard()
             return None, failure_of(error, call, entry)
+        except NotKeptError:
+            part.leave()
+            raise
         except BaseException:
             part.discard()
             raise

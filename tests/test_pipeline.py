@@ -11,7 +11,7 @@ import pytest
 from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint as turn
 
-from harvester.errors import AuthError, HarvestError, PlatformError, StorageError
+from harvester.errors import AuthError, HarvestError, NotKeptError, PlatformError, StorageError
 from harvester.model import Call, Entry, Outcome, State
 from harvester.pipeline import LARGEST_GROUP, Emit, Pipeline, Todo
 from harvester.platform.rows import read_call
@@ -36,12 +36,15 @@ class Bench:
         self.may_settle.set()
         self.may_commit.set()
         self.errors: dict[str, Exception] = {}
+        self.once: dict[str, Exception] = {}  # the same, and gone when it was raised
+        self.again: list[int] = []
         self._at_commit = threading.Lock()
         self.pipeline = Pipeline[str](
             sift=self._sift,
             settle=self._settle,
             commit=self._commit,
             on_outcome=lambda outcome: self.outcomes.update([outcome.id]),
+            on_again=lambda _, count: self.again.append(count),
             workers=workers,
             grace_seconds=grace_seconds,
         )
@@ -55,6 +58,8 @@ class Bench:
         await turn()
         if call.id in self.errors:
             raise self.errors[call.id]
+        if call.id in self.once:
+            raise self.once.pop(call.id)
         await self.may_settle.wait()
         self.settled.append(call.id)
         return call.id
@@ -69,6 +74,8 @@ class Bench:
             self.commits += 1
             if "commit" in self.errors:
                 raise self.errors["commit"]
+            if "commit" in self.once:
+                raise self.once.pop("commit")
             self.groups.append(list(drafts))
             return [outcome(each) for each in drafts]
         finally:
@@ -187,6 +194,82 @@ async def test_a_storage_error_ends_everything() -> None:
     assert bench.pipeline.failure is error
     assert (bench.commits, bench.taken) == (1, taken)
     assert all(int(call_id) % 5 == 4 for call_id in bench.outcomes)
+
+
+async def test_what_one_call_did_not_keep_is_settled_once_more() -> None:
+    """Its worker settles it again from the start, and it has one outcome as all others have."""
+    bench = Bench()
+    bench.once["2"] = NotKeptError("device")
+    await bench.pipeline.run(pages_of(calls(50)))
+    assert bench.outcomes == Counter(call.id for call in calls(50))
+    assert (bench.taken, bench.again) == (41, [1])
+    assert bench.pipeline.failure is None
+
+
+async def test_what_a_group_did_not_keep_is_settled_once_more() -> None:
+    """Every call of the group is settled again before the group is committed; no other call is."""
+    bench = Bench(workers=1)
+    bench.once["commit"] = NotKeptError("device")
+    bench.may_commit.clear()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.pipeline.run, pages_of(calls(50)))
+        await wait_all_tasks_blocked()
+        bench.may_commit.set()
+    assert bench.outcomes == Counter(call.id for call in calls(50))
+    assert (bench.taken, bench.again) == (41, [1])  # the first group is the first draft alone
+    assert bench.pipeline.failure is None
+
+
+@pytest.mark.parametrize("where", ["0", "commit"])
+async def test_what_is_not_kept_twice_ends_the_run(where: str) -> None:
+    """A call is settled twice at most: then the storage has failed, whichever of its files it was."""
+    bench = Bench(workers=1)
+    bench.errors[where] = error = NotKeptError("device")
+    await bench.pipeline.run(pages_of(calls(1)))
+    assert bench.pipeline.failure is error
+    assert (bench.taken, bench.again, bench.outcomes) == (2, [1], Counter())
+
+
+async def test_a_call_settled_again_is_not_settled_a_third_time() -> None:
+    """One that its worker has settled again ends the run when its group is not kept either."""
+    bench = Bench(workers=1)
+    bench.once["0"] = NotKeptError("device")
+    bench.once["commit"] = error = NotKeptError("device")
+    await bench.pipeline.run(pages_of(calls(1)))
+    assert bench.pipeline.failure is error
+    assert bench.taken == 2
+
+
+async def test_a_refused_key_ends_the_settling_of_a_group_again() -> None:
+    """What ends a run ends it there as well; what was settled again by then is committed."""
+    bench = Bench(workers=2)
+    bench.may_commit.clear()
+    bench.once["commit"] = NotKeptError("device")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.pipeline.run, pages_of(calls(2)))
+        await wait_all_tasks_blocked()
+        bench.errors["0"] = error = AuthError("key")
+        bench.may_commit.set()
+    assert bench.pipeline.failure is error
+    assert "0" not in bench.outcomes
+
+
+async def test_a_stop_ends_the_settling_of_a_group_again() -> None:
+    """It has the grace time as all that is in flight has, and then it is dropped: the next run fetches it."""
+    bench = Bench(workers=1, grace_seconds=0)
+    bench.once["commit"] = NotKeptError("device")
+    bench.may_commit.clear()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.pipeline.run, pages_of(calls(1)))
+        await wait_all_tasks_blocked()
+        bench.may_settle = anyio.Event()
+        bench.may_commit.set()
+        while not bench.again:
+            await turn()
+        await wait_all_tasks_blocked()
+        bench.pipeline.stop()
+    assert (bench.taken, bench.groups, bench.outcomes) == (2, [], Counter())
+    assert bench.pipeline.failure is None
 
 
 @pytest.mark.parametrize("error", [AuthError("key"), StorageError("disk"), PlatformError("url")])

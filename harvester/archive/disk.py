@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harvester.archive import durability, steps
-from harvester.errors import StorageError
+from harvester.errors import NotKeptError, StorageError
 
 if sys.platform != "win32":
     import fcntl
@@ -42,6 +42,9 @@ ADVICE = {
     errno.ETIMEDOUT: "the machine that serves the share does not answer in time; wait until it does and run again",
     errno.EFBIG: "the file is too large for this file system, or for the limit of this process (ulimit -f)",
 }
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What a new file would meet as well: somebody must make room first."""
+
 UNLOCKABLE = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL, errno.ENOSYS})
 """What file systems that know no such lock answer."""
 
@@ -49,18 +52,20 @@ READ_BLOCK_BYTES = 1024 * 1024
 
 
 @contextmanager
-def guarded(doing: str, path: Path | str, size_bytes: int = 0) -> Iterator[steps.Step]:
+def guarded(doing: str, path: Path | str, size_bytes: int = 0, *, renewable: bool = False) -> Iterator[steps.Step]:
     """Raise an OSError of the block as a StorageError: what was being done, to which path, and what to do.
 
-    The block is a storage step, over which vigil is kept: a long one says that it moves on (`moves`), and one that makes much
-    durable at once says how much (`size_bytes`).
+    `renewable`: the block fills a new file that another one can stand in for, or makes such files durable; where the error is
+    not want of room it is a NotKeptError. The block is a storage step, over which vigil is kept: a long one says that it moves
+    on (`moves`), and one that makes much durable at once says how much (`size_bytes`).
     """
     step = steps.begin(steps.Step(doing, path, size_bytes))
     try:
         yield step
     except OSError as error:
         advice = ADVICE.get(error.errno or 0, error.strerror or str(error))
-        raise StorageError(f"cannot {doing} {path}: {advice}") from error
+        kind = NotKeptError if renewable and error.errno not in NO_ROOM else StorageError
+        raise kind(f"cannot {doing} {path}: {advice}") from error
     finally:
         steps.end(step)
 
@@ -71,13 +76,16 @@ def path_text(path: Path) -> str:
 
 
 def write_new(path: Path, data: bytes | bytearray, *, durably: bool) -> None:
-    """Create a file that must not exist yet and write `data`; fsync it if `durably`, else somebody must before it is named."""
-    _write(path, os.O_CREAT | os.O_EXCL, data, durably=durably)
+    """Create a file that must not exist yet and write `data`; fsync it if `durably`, else somebody must before it is named.
+
+    Raises NotKeptError when the file is there and does not keep its bytes, StorageError when it cannot be made.
+    """
+    _write(path, os.O_CREAT | os.O_EXCL, data, durably=durably, renewable=True)
 
 
 def write_durable(path: Path, data: bytes) -> None:
     """Create a file that must not exist yet, write `data`, and fsync it."""
-    write_new(path, data, durably=True)
+    _write(path, os.O_CREAT | os.O_EXCL, data)
 
 
 def overwrite(path: Path, data: bytes, *, durably: bool) -> None:
@@ -133,10 +141,10 @@ def sync_open_folder(handle: int) -> bool:
 def sync_file_system(folder: Path, handle: int, size_bytes: int) -> None:
     """Make everything durable that was written to the file system of an open folder; `size_bytes` says how much is ours.
 
-    What could not be written since the folder was opened is a StorageError, so it must be open since before the first write:
+    What could not be written since the folder was opened is a NotKeptError, so it must be open since before the first write:
     who opens it now is not told of an error that another process has been told of meanwhile.
     """
-    with guarded("make durable what lies in", folder, size_bytes + durability.others_bytes()):
+    with guarded("make durable what lies in", folder, size_bytes + durability.others_bytes(), renewable=True):
         durability.sync_file_system(handle)
 
 
@@ -237,9 +245,10 @@ def remove_tree(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _write(path: Path, flags: int, data: bytes | bytearray, *, durably: bool = True) -> None:
+def _write(path: Path, flags: int, data: bytes | bytearray, *, durably: bool = True, renewable: bool = False) -> None:
     with guarded("write", path):
         file = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | flags, 0o666)
+    with guarded("write", path, renewable=renewable):
         try:
             view = memoryview(data)
             while view:

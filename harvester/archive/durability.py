@@ -17,10 +17,13 @@ import os
 import platform
 import re
 import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harvester.archive.mounts import MEMORY, read_mount
 from harvester.archive.steps import SLOWEST_BYTES_PER_SECOND
+from harvester.errors import NotKeptError
 
 TRUSTED = frozenset({"ext4", "xfs", "btrfs", "f2fs"}) | MEMORY
 FIRST_RELEASE = (5, 17)
@@ -44,6 +47,7 @@ class Durability:
     def __init__(self, *, trusted: bool) -> None:
         self._trusted = trusted
         self._left_alone = 0
+        self.failure: NotKeptError | None = None  # that of the sync after which none is trusted any more
 
     @classmethod
     def on(cls, folder: Path) -> Durability:
@@ -54,6 +58,24 @@ class Durability:
     def gathers(self) -> bool:
         """Whether new files wait for their group. If not, each is to be made durable by who writes it."""
         return self._trusted and not self._left_alone
+
+    def gather(self, sizes_bytes: Sequence[int], sync: Callable[[int], None]) -> None:
+        """Make the files of a group that have waited durable, by one `sync` of so many bytes. None have where each was by itself.
+
+        Raises NotKeptError. After the first one each file is made durable by itself for the rest of the run, which tells those
+        that fail; and whatever had been written by then is refused, of whichever group it is: the error was told once, and a
+        second sync would not tell it again.
+        """
+        if sizes_bytes and self.failure:
+            raise self.failure
+        began = time.perf_counter()
+        if sizes_bytes:
+            try:
+                sync(sum(sizes_bytes))
+            except NotKeptError as failure:
+                self._trusted, self.failure = False, failure
+                raise
+        self.synced(len(sizes_bytes), time.perf_counter() - began)
 
     def synced(self, files: int, seconds: float) -> None:
         """Count a group of so many files that waited, 0 where none did, and the time that one sync took for them."""

@@ -24,6 +24,18 @@ def encoded(files: Iterable[File]) -> bytes:
     return msgspec.json.encode(list(files))
 
 
+def write_journal(archive: Path, run_id: str, files: Iterable[File], *, durably: bool, anew: bool) -> None:
+    """Write the journal of a run's group over that of the last one. Raises StorageError.
+
+    `anew`: into a new file, durable, because a sync has failed that may have concerned the old one.
+    """
+    path = archive / run_key(run_id, GROUP)
+    if anew:
+        disk.replace_durable(path, encoded(files))
+    else:
+        disk.overwrite(path, encoded(files), durably=durably)
+
+
 def unwritten(archive: Path, run_id: str) -> list[File]:
     """Return the files of a run's last group that no ledger line of the run tells of. Raises StorageError, LedgerError."""
     path = archive / run_key(run_id, GROUP)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -72,30 +73,31 @@ class Part:
         self.discard()
 
     async def write(self, chunk: bytes) -> None:
-        """Take the next bytes. Raises StorageError."""
+        """Take the next bytes. Raises StorageError: NotKeptError where the file is there and does not take them."""
         self._spool += chunk
         self.size_bytes += len(chunk)
         if len(self._spool) >= SPOOL_BYTES:
-            with disk.guarded("write", self.path):
-                await self._spill()
+            file = self._file or self._opened()
+            block, self._spool = self._spool, bytearray()
+            # Shielded: the thread cannot be stopped, and must not find its file closed.
+            with disk.guarded("write", self.path, renewable=True), anyio.CancelScope(shield=True):
+                await file.write(block)
 
-    async def _spill(self) -> None:
-        if self._file is None:
-            self._head = bytes(self._spool[:HEAD_BYTES])
+    def _opened(self) -> AsyncFileIO:
+        self._head = bytes(self._spool[:HEAD_BYTES])
+        with disk.guarded("write", self.path):
             self._raw = _HashingFile(self.path)
-            from aiofiles.threadpool import wrap  # here, because most runs meet no large recording, and it takes 25 ms
+        from aiofiles.threadpool import wrap  # here, because most runs meet no large recording, and it takes 25 ms
 
-            self._file = wrap(self._raw)
-        block, self._spool = self._spool, bytearray()
-        with anyio.CancelScope(shield=True):  # the thread cannot be stopped, and must not find its file closed
-            await self._file.write(block)
+        self._file = wrap(self._raw)
+        return self._file
 
     def reader(self) -> BinaryIO:
         """Return a file object over all that came, for whoever measures it. Blocks; call it from a thread."""
         if self._raw is None:
             return io.BytesIO(self._spool)
+        self._flush()
         with disk.guarded("read", self.path):
-            self._flush()
             return self.path.open("rb")
 
     def digest(self, algorithm: str = "sha256") -> bytes:
@@ -112,8 +114,7 @@ class Part:
                     found.update(block)
                     step.moves += 1
             return found.digest()
-        with disk.guarded("write", self.path):
-            self._flush()
+        self._flush()
         return self._raw.sha256.digest()
 
     def stage(self, *, durably: bool = True) -> tuple[str, int, bool]:
@@ -125,7 +126,7 @@ class Part:
         if self._raw is None:
             disk.write_new(self.path, self._spool, durably=durably)
             return hashlib.sha256(self._spool).hexdigest(), len(self._spool), durably
-        with disk.guarded("write", self.path, self.size_bytes), self._raw:
+        with disk.guarded("write", self.path, self.size_bytes, renewable=True), self._raw:
             self._flush()
             os.fsync(self._raw.fileno())
         return self._raw.sha256.hexdigest(), self.size_bytes, True
@@ -138,7 +139,15 @@ class Part:
                 raw.close()
                 self.path.unlink(missing_ok=True)
 
+    def leave(self) -> None:
+        """Give up what came so far, and leave its file where it is: the disk gives the blocks that failed to no other file."""
+        if self._raw is not None:
+            raw, self._raw, self._file = self._raw, None, None
+            with suppress(OSError):  # it has said already that it does not keep what it was given
+                raw.close()
+
     def _flush(self) -> None:
         if self._raw is not None and self._spool:
-            self._raw.write(self._spool)
+            with disk.guarded("write", self.path, renewable=True):
+                self._raw.write(self._spool)
             self._spool = bytearray()

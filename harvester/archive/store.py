@@ -2,10 +2,10 @@
 
 In:   drafts.  Out: files under their final names, then ledger lines, then the checkpoint: in this order, always.
 
-Drafts are committed in groups, one at a time. Their files are durable already, or wait to become so by one sync for all; besides
-that a group costs its renames, one fsync for each folder, one for the ledger, one for its journal where the files did not wait,
-and one transaction. What the ledger calls saved therefore survives a power cut. Before the
-renames the group's files are written down beside the parts: the next run finds those that a crash left without a line.
+Drafts are committed in groups, one at a time. Their files are durable, or become so by one sync for all; besides that a group
+costs its renames, one fsync for each folder, one for the ledger, one for its journal where no file waited, and one transaction.
+So what the ledger calls saved survives a power cut. Before the renames the files are written down beside the parts: the next
+run finds those that a crash left without a line.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from harvester.archive.anchor import Anchor
 from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.closing import close_cut_off, finish_run, is_closed, seal_unsealed
 from harvester.archive.durability import Durability, is_local
-from harvester.archive.group import GROUP, encoded, unwritten
+from harvester.archive.group import GROUP, encoded, unwritten, write_journal
 from harvester.archive.layout import LEDGER, PARTS, RUN_ID, RUN_STAMP, RUNS, run_key
 from harvester.archive.ledger import Event, Ledger
 from harvester.archive.mark import require_mark
@@ -71,7 +71,10 @@ class Archive:
         return [str(each["run"]) for each in mended]
 
     def commit(self, drafts: Sequence[Deposit]) -> list[Outcome]:
-        """Settle a group of calls. When it returns, their outcomes survive a power cut. Raises StorageError."""
+        """Settle a group of calls. When it returns, their outcomes survive a power cut.
+
+        Raises StorageError; NotKeptError before anything has a name: the calls may be settled again, into new files.
+        """
         with closing(self._steps(drafts)) as steps:
             for step in steps:
                 try:
@@ -107,13 +110,13 @@ class Archive:
         self._anchor.check()
         self.check_room()
         staged = [each for draft in drafts for each in draft.staged]
-        parts = [(each.part, each.file) for each in staged if each.part]
         folders = {each.file.path.rpartition("/")[0] for each in staged}
         yield functools.partial(self._ready, folders, staged)
         with self._ended_by_failure():
             began = time.perf_counter()
-            for part, file in parts:
-                disk.give_name(part, f"{self.root}/{file.path}")
+            for each in staged:
+                if each.part:
+                    disk.give_name(each.part, f"{self.root}/{each.file.path}")
             self.quickness.named(time.perf_counter() - began, len(drafts))
             yield functools.partial(self._tell, folders, [draft.event for draft in drafts])
             entries = [draft.entry for draft in drafts if isinstance(draft, Draft)]
@@ -125,11 +128,8 @@ class Archive:
             self._anchor.make_folders(folder)
         waiting = [each.file.bytes for each in staged if not each.durable]
         if new := [each.file for each in staged if each.part]:
-            disk.overwrite(self.root / run_key(self.run_id, GROUP), encoded(new), durably=not waiting)
-        began = time.perf_counter()
-        if waiting:
-            self._anchor.sync_file_system(sum(waiting))
-        self.durability.synced(len(waiting), time.perf_counter() - began)
+            write_journal(self.root, self.run_id, new, durably=not waiting, anew=self.durability.failure is not None)
+        self.durability.gather(waiting, self._anchor.sync_file_system)
 
     def _tell(self, folders: set[str], events: list[Event]) -> None:
         """Make a group's names durable, then its ledger lines."""
@@ -256,8 +256,8 @@ class Archive:
 def new_run_id(root: Path, now: dt.datetime) -> str:
     """Return the id of a run that starts at `now` (aware): its instant in UTC and eight hex digits.
 
-    It sorts behind every run that lies in the archive, so that `cat runs/*/ledger.jsonl` is the chain. Where the clock was
-    set back, or the second is the same, it bears the second after the newest run's; the ledger's lines tell the time as it was.
+    It sorts behind every run that lies in the archive, so that `cat runs/*/ledger.jsonl` is the chain. Where the clock was set
+    back, or the second is the same, it bears the second after the newest run's; the ledger's lines tell the time as it was.
     Raises StorageError when there is none behind it.
     """
     newest = max((name for name in disk.names(root / RUNS) if RUN_ID.fullmatch(name)), default="")

@@ -1,6 +1,6 @@
 """What the tests of faults share: one platform that does nothing wrong, and what an undisturbed run makes of it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,13 @@ async def undisturbed(platform: Platform, tmp_path_factory: pytest.TempPathFacto
     ended = await scene.ends()
     assert ended.exit_code == 0, ended.said
     return scene.tree()
+
+
+@pytest.fixture
+def hooked(platform: Platform) -> Iterator[Platform]:
+    """Return the platform, whose hook is taken out afterwards."""
+    yield platform
+    platform.on_request = None
 
 
 @pytest.fixture

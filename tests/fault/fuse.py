@@ -52,8 +52,13 @@ class Fuse:
 
     def asked(self, *requests: str) -> int:
         """Return how many of these requests there have been."""
-        lines = (self.notes / "asked").read_text().splitlines()
-        return sum(line.split(" ", 1)[0] in (requests or WRITING) for line in lines)
+        return sum(request in (requests or WRITING) for request, _ in self.requests())
+
+    def requests(self) -> list[tuple[str, str]]:
+        """Return every request that there has been, with its path."""
+        return [
+            (line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in (self.notes / "asked").read_text().splitlines()
+        ]
 
     def serve(self) -> None:
         """Mount it, and wait until it is there."""

@@ -72,11 +72,19 @@ class Powered:
 
     def cut(self) -> None:
         """Cut the power and give it back. Nothing may be at work on it any more."""
+        self.fail()
+        self.restore()
+
+    def fail(self) -> None:
+        """Let the disk answer every write and every sync with EIO from now on, whoever is at work on it."""
         handle = os.open(self.point, os.O_RDONLY)
         try:
             fcntl.ioctl(handle, EXT4_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
         finally:
             os.close(handle)
+
+    def restore(self) -> None:
+        """Give back what was durable, and let it work again."""
         unmount(self.point)
         self.switch_on()
 

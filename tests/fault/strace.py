@@ -48,20 +48,27 @@ def skip_unless_called(call: str, folder: Path) -> None:
 
 
 async def traced(
-    scene: Scene, calls: str, inject: str | None = None, paths: tuple[Path, ...] = (), arguments: tuple[str, ...] = ()
+    scene: Scene,
+    calls: str,
+    inject: str | None = None,
+    paths: tuple[Path, ...] = (),
+    arguments: tuple[str, ...] = (),
+    only: str | None = None,
 ) -> Traced:
     """Run under strace. `calls` are names or, behind a slash, a pattern of names; `inject` is strace's own form, such as
-    `error=EIO:when=3`; `paths` limit all to calls on these files.
+    `error=EIO:when=3`; `paths` limit all to calls on these files, and `only` what is injected to some of the calls.
     """
     trace = scene.folder / "trace"
-    line = before(trace, calls, inject, paths)
+    line = before(trace, calls, inject, paths, only)
     ended = await scene.ends(*arguments, before=line)
     return Traced(ended=ended, lines=trace.read_text().splitlines())
 
 
-def before(trace: Path, calls: str, inject: str | None, paths: tuple[Path, ...] = ()) -> tuple[str, ...]:
+def before(
+    trace: Path, calls: str, inject: str | None, paths: tuple[Path, ...] = (), only: str | None = None
+) -> tuple[str, ...]:
     """Return what stands before a command line that strace is to run."""
     line: tuple[str, ...] = ("strace", "-f", "-y", "-qq", "-o", str(trace), "-e", f"trace={calls}")
     if inject:
-        line += ("-e", f"inject={calls}:{inject}")
+        line += ("-e", f"inject={only or calls}:{inject}")
     return (*line, *(part for path in paths for part in ("-P", str(path))))

@@ -3,17 +3,21 @@
 import errno
 import re
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harvester.demo.server import Platform
+from harvester.archive.part import SPOOL_BYTES
+from harvester.demo.calls import CallBook
+from harvester.demo.server import Platform, serve
 from tests.fault import fuse
 from tests.fault.fuse import Fuse, mounted
-from tests.fault.invariants import assert_converges, assert_holds, assert_storage_error
+from tests.fault.invariants import assert_converges, assert_holds, assert_storage_error, assert_verifies
 from tests.fault.orders import DIE, HALF, KILL
 from tests.fault.scene import Scene, Tree, new_scene
+from tests.fault.test_slow import recorded_bytes
 
 pytestmark = pytest.mark.skipif(bool(fuse.MISSING), reason=str(fuse.MISSING))
 
@@ -71,6 +75,64 @@ async def test_an_error_of_the_share_ends_the_run(
 ) -> None:
     """A share that went stale, or whose machine is down: exit 6, the path and what to do; the next run goes on."""
     assert await refused(share, on(share, platform, tmp_path), undisturbed, error, request_, FILES[file])
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"), [("fsync", errno.EIO), ("write", errno.ESTALE), ("flush", errno.EHOSTDOWN)]
+)
+async def test_what_a_share_did_not_keep_is_fetched_again(
+    platform: Platform, undisturbed: Tree, tmp_path: Path, share: Fuse, request_: str, error: int
+) -> None:
+    """One file fails once, as it is written, made durable or closed: its call is fetched again, and the run goes on."""
+    scene = on(share, platform, tmp_path)
+    asked = platform.count("recording")
+    share.order(error, request_, path=FILES["part"], times=1)
+    ended = await scene.ends()
+    share.calm()
+    assert ended.exit_code == 0, ended.said
+    assert "was fetched again, into new files" in ended.said
+    assert ended.account
+    assert ended.account["settled_again"] == 1
+    recordings = ended.account["recordings"]["saved"]
+    assert platform.count("recording") - asked in (recordings, recordings + 1)  # a call may have none
+    assert_holds(scene, ended, undisturbed)
+    await assert_converges(scene, undisturbed)
+
+
+@pytest.mark.parametrize("request_", ["write", "fsync"])
+async def test_a_large_recording_that_a_share_did_not_keep(tmp_path: Path, share: Fuse, request_: str) -> None:
+    """One that goes to its file block by block fails in the middle or at its end: it is fetched again, whole."""
+    books = (CallBook(seed=seed, count=1, most_seconds=10_000, in_progress=0, late=0) for seed in range(1000))
+    book = next(each for each in books if SPOOL_BYTES < recorded_bytes(each) < 3 * SPOOL_BYTES)
+    async with serve(book) as platform:
+        scene = on(share, platform, tmp_path)
+        share.order(errno.EIO, request_, path=FILES["part"], times=1)
+        ended = await scene.ends()
+        share.calm()
+        assert ended.exit_code == 0, ended.said
+        assert ended.account
+        assert ended.account["settled_again"] == 1
+        assert platform.count("recording") == 2
+        assert max(map(len, scene.tree().values())) == recorded_bytes(book)
+        assert_verifies(scene.archive, seed=1)
+
+
+async def test_what_a_share_keeps_not_twice_ends_the_run(
+    platform: Platform, undisturbed: Tree, tmp_path: Path, share: Fuse
+) -> None:
+    """No file of a call becomes durable, nor its second one: exit 6, after at most two downloads, each file synced once."""
+    scene = on(share, platform, tmp_path)
+    before = Counter(seen.path for seen in platform.requests if seen.where == "recording")
+    share.order(errno.EIO, "fsync", path=FILES["part"])
+    ended = await scene.ends()
+    share.calm()
+    assert_storage_error(ended, str(share.told))
+    asked = Counter(seen.path for seen in platform.requests if seen.where == "recording") - before
+    assert max(asked.values()) == 2
+    synced = Counter(path for request, path in share.requests() if request == "fsync" and path.endswith(".part"))
+    assert set(synced.values()) == {1}
+    assert_holds(scene, ended, undisturbed)
+    await assert_converges(scene, undisturbed)
 
 
 async def test_half_a_write_is_not_taken_for_a_whole_one(

@@ -12,7 +12,8 @@ import pytest
 
 from harvester.demo.server import Platform
 from tests.fault import mounts, strace
-from tests.fault.invariants import assert_converges, assert_holds, assert_verifies
+from tests.fault.hooks import at_request
+from tests.fault.invariants import assert_converges, assert_holds, assert_storage_error, assert_verifies
 from tests.fault.mounts import powered
 from tests.fault.scene import Scene, Tree
 from tests.fault.strace import traced
@@ -68,6 +69,22 @@ async def test_the_power_is_really_cut(tmp_path: Path) -> None:
         disk.cut()
         assert (disk.point / "kept").read_text() == "kept"
         assert not (disk.point / "lost").exists()
+
+
+@pytest.mark.parametrize("number", [2, 4])
+async def test_a_disk_that_fails_in_the_middle(
+    hooked: Platform, undisturbed: Tree, tmp_path: Path, number: int
+) -> None:
+    """From some moment on the device gives nothing but errors: exit 6 that names it, and when it is back nothing is lost."""
+    with powered(tmp_path) as disk:
+        scene = Scene(hooked, tmp_path, archive=disk.point / "calls")
+        hooked.on_request = at_request(number, disk.fail)
+        ended = await scene.ends("--per-page", "1")
+        hooked.on_request = None
+        assert_storage_error(ended, str(disk.point))
+        disk.restore()
+        assert_holds(scene, ended, undisturbed)
+        await assert_converges(scene, undisturbed)
 
 
 async def cut_later(platform: Platform, folder: Path, undisturbed: Tree, call: str, when: int) -> None:

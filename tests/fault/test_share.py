@@ -1,12 +1,13 @@
 """Row 16: the share is not mounted, vanishes during the run, or another one is in its place. Nothing is written below."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harvester.demo.server import Platform, Seen
+from harvester.demo.server import Platform
 from tests.fault import mounts
+from tests.fault.hooks import at_request
 from tests.fault.invariants import STORAGE, assert_converges, assert_holds, assert_storage_error
 from tests.fault.mounts import bound, mount, unmount, unmount_all
 from tests.fault.scene import Scene, Tree
@@ -49,25 +50,6 @@ def all_below(folder: Path) -> dict[str, bytes | None]:
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
     }
-
-
-def at_request(number: int, do: Callable[[], None]) -> Callable[[Platform, Seen], None]:
-    """Return what does something as a request for a page comes in, the one with this number, once."""
-    seen = [0]
-
-    def on_request(platform: Platform, request: Seen) -> None:
-        seen[0] += 1
-        if seen[0] == number:
-            do()
-
-    return on_request
-
-
-@pytest.fixture
-def hooked(platform: Platform) -> Iterator[Platform]:
-    """Return the platform, whose hook is taken out afterwards."""
-    yield platform
-    platform.on_request = None
 
 
 async def vanished(platform: Platform, undisturbed: Tree, share: Share, scene: Scene, number: int, fate: str) -> int:
