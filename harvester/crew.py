@@ -11,6 +11,7 @@ patience halves them at once.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import anyio
@@ -83,36 +84,53 @@ class Size:
 
 
 class Crew:
-    """Lets so many calls at a time through as there are workers: a fixed number, or as many as `Size` finds right.
+    """Lets so many workers at a time through as there are to be: a fixed number, or as many as `Size` finds right.
 
-    Use as an async context manager, around the work of one call.
+    Use as an async context manager, around the work of one worker; from call to call it asks whether it `is_overfull`.
     """
 
-    def __init__(self, workers: int, *, fixed: bool, clock: Callable[[], float] = anyio.current_time) -> None:
+    def __init__(self, workers: int, *, fixed: bool, clock: Callable[[], float] = time.monotonic) -> None:
         """`workers` is how many there are if `fixed`, else how many there can be at most."""
+        self.most = workers
         self._clock = clock
         self._size = None if fixed else Size(workers, clock())
-        self._room = anyio.CapacityLimiter(workers if self._size is None else self._size.workers)
+        self._busy = 0
+        self._room: anyio.Event | None = None  # is there while somebody waits for a place
 
     async def __aenter__(self) -> None:
         """Wait for a place, and hold it for the block."""
-        try:
-            self._room.acquire_nowait()
-        except anyio.WouldBlock:
-            await self._room.acquire()
+        while self._busy >= self.places:
+            self._room = self._room or anyio.Event()
+            await self._room.wait()
+        self._busy += 1
 
     async def __aexit__(self, *_: object) -> None:
         """Give the place back."""
-        self._room.release()
+        self._busy -= 1
+        self._call()
+
+    @property
+    def is_overfull(self) -> bool:
+        """Whether more are at work than are to be, so that who has a place should give it back."""
+        return self._busy > self.places
 
     def settled(self, recording_bytes: int) -> None:
         """Count a call that was fetched."""
         if self._size is not None:
             self._size.settled(recording_bytes, self._clock())
-            self._room.total_tokens = self._size.workers
+            self._call()
 
     def refused(self) -> None:
         """Count an answer with 429 or 503 from a recording's server."""
         if self._size is not None:
             self._size.refused(self._clock())
-            self._room.total_tokens = self._size.workers
+
+    @property
+    def places(self) -> int:
+        """How many may be at work at the same time now."""
+        return self.most if self._size is None else self._size.workers
+
+    def _call(self) -> None:
+        if self._room and self._busy < self.places:
+            self._room.set()
+            self._room = None

@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Generic, NamedTuple, TypeVar
 
 import anyio
-from anyio.abc import ObjectSendStream
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from harvester.channel import Channel
+from harvester.crew import Crew
 from harvester.errors import HarvestError, NotKeptError, StorageError
 from harvester.model import Call, Entry, Outcome
 
@@ -58,17 +57,22 @@ class Pipeline(Generic[Draft]):
         settle: Callable[[Call, Entry | None], Awaitable[Draft]],
         commit: Callable[[Sequence[Draft]], Awaitable[list[Outcome]]],
         on_outcome: Callable[[Outcome], None],
-        workers: int,
+        crew: Crew,
         on_again: Callable[[NotKeptError, int], None] = lambda _, __: None,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
-        """`commit` is never called twice at once. `on_again` is told why so many calls are settled once more."""
+        """`crew` says how many calls are settled at the same time, and `commit` is never called twice at once.
+
+        `on_again` is told why so many calls are settled once more.
+        """
         self._sift = sift
         self._settle = settle
         self._commit = commit
         self._on_outcome = on_outcome
         self._on_again = on_again
-        self._workers = workers
+        self._crew = crew
+        self._todo = Channel[Todo](2 * crew.most)
+        self._drafts = Channel[Settled[Draft]](LARGEST_GROUP)
         self._grace_seconds = grace_seconds
         self._working = anyio.CancelScope()
         self._producing = anyio.CancelScope()
@@ -78,16 +82,16 @@ class Pipeline(Generic[Draft]):
 
     async def run(self, produce: Callable[[Emit], Awaitable[None]]) -> None:
         """Run to the end. An error that ends the run is in `failure` afterwards, never raised."""
-        send_draft, drafts = anyio.create_memory_object_stream[Settled[Draft]](LARGEST_GROUP)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._commit_groups, drafts)
-            with self._working:
-                async with anyio.create_task_group() as crew, send_draft:
-                    send, todo = anyio.create_memory_object_stream[Todo](2 * self._workers)
-                    crew.start_soon(self._produce, produce, send)
-                    for _ in range(self._workers):
-                        crew.start_soon(self._work, todo.clone(), send_draft.clone())
-                    todo.close()
+            tasks.start_soon(self._commit_groups)
+            try:
+                with self._working:
+                    async with anyio.create_task_group() as workers:
+                        workers.start_soon(self._produce, produce)
+                        for _ in range(self._crew.most):
+                            workers.start_soon(self._work)
+            finally:
+                self._drafts.close()
 
     def stop(self, failure: HarvestError | None = None) -> None:
         """Take no more calls. What is in flight may end within the grace time; after a `failure` it is dropped at once."""
@@ -99,37 +103,45 @@ class Pipeline(Generic[Draft]):
         if failure and not self.failure:
             self.failure = failure
 
-    async def _produce(self, produce: Callable[[Emit], Awaitable[None]], send: ObjectSendStream[Todo]) -> None:
+    async def _produce(self, produce: Callable[[Emit], Awaitable[None]]) -> None:
         async def emit(calls: list[Call]) -> bool:
             outcomes, todo = self._sift(calls)
             for outcome in outcomes:
                 self._on_outcome(outcome)
-            for each in todo:
-                await send.send(each)
+            if todo:
+                await self._todo.put(todo)
             return not self.stopping
 
-        async with send:
+        try:
             with self._producing:
                 try:
                     await produce(emit)
                 except HarvestError as error:
                     self.stop(error)
+        finally:
+            self._todo.close()
 
-    async def _work(
-        self, todo: MemoryObjectReceiveStream[Todo], drafts: MemoryObjectSendStream[Settled[Draft]]
-    ) -> None:
-        async with todo, drafts:
-            while (each := await _next(todo)) and not self.stopping:
-                try:
-                    settled = await self._settled(each)
-                except HarvestError as error:
-                    self.stop(error)
-                    return
-                try:
-                    drafts.send_nowait(settled)
-                except anyio.WouldBlock:
-                    with anyio.CancelScope(shield=True):  # it is whole: a stop must not lose it
-                        await drafts.send(settled)
+    async def _work(self) -> None:
+        """Settle call after call. A place in the crew is kept between them: to hand it on costs a turn of the loop."""
+        while not self.stopping:
+            async with self._crew:
+                while not self._crew.is_overfull:
+                    each = await self._todo.get()
+                    if each is None or self.stopping:
+                        return
+                    try:
+                        settled = await self._settled(each)
+                    except HarvestError as error:
+                        self.stop(error)
+                        return
+                    await self._hand_on(settled)
+
+    async def _hand_on(self, settled: Settled[Draft]) -> None:
+        if not self._drafts.is_full:
+            await self._drafts.put([settled])
+        else:
+            with anyio.CancelScope(shield=True):  # it is whole: a stop must not lose it
+                await self._drafts.put([settled])
 
     async def _settled(self, todo: Todo) -> Settled[Draft]:
         try:
@@ -138,24 +150,17 @@ class Pipeline(Generic[Draft]):
             self._on_again(error, 1)
             return Settled(todo, await self._settle(*todo), again=True)
 
-    async def _commit_groups(self, drafts: MemoryObjectReceiveStream[Settled[Draft]]) -> None:
-        async with drafts:
-            async for first in drafts:
-                group = [first]
-                while len(group) < LARGEST_GROUP:
-                    try:
-                        group.append(drafts.receive_nowait())
-                    except (anyio.WouldBlock, anyio.EndOfStream):
-                        break
-                if isinstance(self.failure, StorageError):
-                    continue
-                try:
-                    outcomes = await self._committed(group)
-                except HarvestError as error:
-                    self.stop(error)
-                    continue
-                for outcome in outcomes:
-                    self._on_outcome(outcome)
+    async def _commit_groups(self) -> None:
+        while group := await self._drafts.get_all(LARGEST_GROUP):
+            if isinstance(self.failure, StorageError):
+                continue
+            try:
+                outcomes = await self._committed(group)
+            except HarvestError as error:
+                self.stop(error)
+                continue
+            for outcome in outcomes:
+                self._on_outcome(outcome)
 
     async def _committed(self, group: list[Settled[Draft]]) -> list[Outcome]:
         try:
@@ -171,9 +176,13 @@ class Pipeline(Generic[Draft]):
         """Settle the calls of a group once more; return what is whole within the grace time, where one runs, or else all."""
         drafts: list[Draft] = []
 
+        # Apart from the crew: its workers may hold all of its places and wait for the committer, which waits here.
+        places = anyio.CapacityLimiter(self._crew.places)
+
         async def settle(todo: Todo) -> None:
             try:
-                drafts.append(await self._settle(*todo))
+                async with places:
+                    drafts.append(await self._settle(*todo))
             except HarvestError as error:
                 self.stop(error)
 
@@ -182,15 +191,3 @@ class Pipeline(Generic[Draft]):
                 for each in group:
                     tasks.start_soon(settle, each.todo)
         return [] if isinstance(self.failure, StorageError) else drafts
-
-
-async def _next(todo: MemoryObjectReceiveStream[Todo]) -> Todo | None:
-    """Return what is to be done next, None at the end. What is there is taken at once: a wait costs a turn of the loop."""
-    try:
-        return todo.receive_nowait()
-    except anyio.WouldBlock:
-        with suppress(anyio.EndOfStream):
-            return await todo.receive()
-    except anyio.EndOfStream:
-        pass
-    return None

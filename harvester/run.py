@@ -121,7 +121,7 @@ class _Run:
                 settle=foresee,
                 commit=_nothing_to_commit,
                 on_outcome=self._count,
-                workers=1,
+                crew=Crew(1, fixed=True),
             )
             course = self._course(checkpoint)
             async with self._watched():
@@ -176,7 +176,7 @@ class _Run:
                 commit=archive.commit_from_loop,
                 on_outcome=self._count,
                 on_again=self._count_again,
-                workers=self._workers,
+                crew=places,
             )
             await self._pump(pipeline, course, self._keeper(archive))
         if pipeline.failure or self._signals.received is not None:

@@ -61,7 +61,7 @@ class Settler:
     """Settles calls for one run."""
 
     def __init__(self, stager: Stager, fetch: Fetch, rules: Rules, crew: Crew) -> None:
-        """`crew` says how many recordings are fetched at the same time."""
+        """`crew` is told what was fetched: by that it finds its size."""
         self._crew = crew
         self._stager = stager
         self._fetch = fetch
@@ -75,14 +75,13 @@ class Settler:
         needs = decide(call, entry, self._rules, dt.datetime.now(dt.UTC))
         if not needs.fetch:
             return await self._stage(call, entry, needs)
-        async with self._crew:
-            received, failure = await self._received(call, entry)
-            try:
-                draft = await self._stage(call, entry, needs, received, failure)
-            except NotKeptError:
-                if received:
-                    received.part.leave()  # it may be another file of the call that was not kept
-                raise
+        received, failure = await self._received(call, entry)
+        try:
+            draft = await self._stage(call, entry, needs, received, failure)
+        except NotKeptError:
+            if received:
+                received.part.leave()  # it may be another file of the call that was not kept
+            raise
         self._crew.settled(draft.outcome.bytes)
         return draft
 

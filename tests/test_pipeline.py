@@ -11,6 +11,7 @@ import pytest
 from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint as turn
 
+from harvester.crew import Crew
 from harvester.errors import AuthError, HarvestError, NotKeptError, PlatformError, StorageError
 from harvester.model import Call, Entry, Outcome, State
 from harvester.pipeline import LARGEST_GROUP, Emit, Pipeline, Todo
@@ -45,7 +46,7 @@ class Bench:
             commit=self._commit,
             on_outcome=lambda outcome: self.outcomes.update([outcome.id]),
             on_again=lambda _, count: self.again.append(count),
-            workers=workers,
+            crew=Crew(workers, fixed=True),
             grace_seconds=grace_seconds,
         )
 

@@ -1,0 +1,81 @@
+"""A bounded queue between tasks of one event loop.
+
+In:   items, several at a time.  Out: the same, one by one or all that are there, in order; and an end.
+
+anyio's streams cost a turn of the loop and some objects for each item, and there are two of them on the way of each call. Here
+who puts in waits only when it is full, and goes on when half of it is empty again, so that neither side wakes the other for
+each item.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+import anyio
+
+Item = TypeVar("Item")
+
+
+class Channel(Generic[Item]):
+    """May be put into and taken from by any number of tasks. For one event loop: nothing here is safe between threads."""
+
+    def __init__(self, room: int) -> None:
+        """`room` is how many items are held before who puts more in must wait; what is put in at once stays together."""
+        self._items = deque[Item]()
+        self._room = room
+        self._closed = False
+        self._filled: anyio.Event | None = None  # each is there while somebody waits for it
+        self._emptied: anyio.Event | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether who puts something in must wait."""
+        return len(self._items) >= self._room
+
+    async def put(self, items: Iterable[Item]) -> None:
+        """Put some in, as soon as there is room."""
+        while self.is_full:
+            self._emptied = self._emptied or anyio.Event()
+            await self._emptied.wait()
+        self._items.extend(items)
+        self._call_takers()
+
+    async def get(self) -> Item | None:
+        """Return the next one, None at the end. One that is there is taken without a turn of the loop."""
+        if not await self._has_some():
+            return None
+        item = self._items.popleft()
+        self._call_putters()
+        return item
+
+    async def get_all(self, most: int) -> list[Item]:
+        """Return what is there, at least one and `most` at most; nothing at the end."""
+        await self._has_some()
+        items = [self._items.popleft() for _ in range(min(most, len(self._items)))]
+        self._call_putters()
+        return items
+
+    def close(self) -> None:
+        """Note that nothing more will be put in."""
+        self._closed = True
+        self._call_takers()
+
+    async def _has_some(self) -> bool:
+        while not self._items:
+            if self._closed:
+                return False
+            self._filled = self._filled or anyio.Event()
+            await self._filled.wait()
+        return True
+
+    def _call_takers(self) -> None:
+        if self._filled:
+            self._filled.set()
+            self._filled = None
+
+    def _call_putters(self) -> None:
+        if self._emptied and 2 * len(self._items) <= self._room:
+            self._emptied.set()
+            self._emptied = None
