@@ -14,7 +14,6 @@ import aiohttp
 from aiohttp.connector import Connection
 
 from harvester.platform.resume import KEPT_HEADERS, Answer
-from harvester.platform.wire import bare
 
 _certificates: weakref.WeakKeyDictionary[ssl.SSLObject, str | None] = weakref.WeakKeyDictionary()
 """Of each open connection: a handshake shows one certificate, however many answers follow."""
@@ -43,11 +42,14 @@ def certificate_sha256_of(response: aiohttp.ClientResponse) -> str | None:
     return response.certificate_sha256 if isinstance(response, Response) else None
 
 
-def answer_of(response: aiohttp.ClientResponse, hosts: tuple[str, ...], asked_at: dt.datetime) -> Answer:
-    """Return what a recording's server said; `hosts` are those that redirects led to, `asked_at` (aware) is when it was asked."""
+def answer_of(response: aiohttp.ClientResponse, where: str, hosts: tuple[str, ...], asked_at: dt.datetime) -> Answer:
+    """Return what a recording's server said.
+
+    `where` is its URL without query, `hosts` are those that redirects led to, `asked_at` (aware) is when it was asked.
+    """
     said = response.headers
     return Answer(
-        url=bare(response.url),
+        url=where,
         status=response.status,
         # one may stand in several lines
         headers={name: ", ".join(said.getall(name)) for name in KEPT_HEADERS if name in said},

@@ -13,13 +13,68 @@ instant at which it ends is known when a wait begins: a timer does the rest.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Literal, Self
 
-import anyio
 import msgspec
 
 from harvester.errors import TransientError
+
+
+class Deadline:
+    """Ends its block after so many seconds, and tells by `is_over` that it has. For blocks of asyncio's tasks alone.
+
+    It is what `asyncio.timeout` does, and `anyio.move_on_after` with several times the work; two are needed for each recording.
+    """
+
+    __slots__ = ("_before", "_seconds", "_task", "_timer", "is_over")
+
+    def __init__(self, seconds: float) -> None:
+        """It ends the block when so many `seconds` have passed; 0 or less: at its first wait."""
+        self._seconds = seconds
+        self.is_over = False
+
+    def __enter__(self) -> Self:
+        """Start the clock."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a Deadline outside of a task")
+        self._task, self._before = task, task.cancelling()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._end)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Stop the clock. Go on behind the block where it was the one who has ended it, and nobody else wanted to."""
+        self._timer.cancel()
+        return self.is_over and self._task.uncancel() <= self._before and kind is asyncio.CancelledError
+
+    def _end(self) -> None:
+        self.is_over = True
+        self._task.cancel()
+
+
+class AnswerAwaited(Deadline):
+    """Waits in its block for an answer, and raises TransientError when it is over."""
+
+    __slots__ = ("_where",)
+
+    def __init__(self, seconds: float, where: str) -> None:
+        """So many `seconds` are waited; `where` is the URL without query, for the message."""
+        super().__init__(seconds)
+        self._where = where
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        """Stop the clock. Raises TransientError where it has ended the block."""
+        if super().__exit__(kind, error, trace):
+            raise TransientError(f"{self._where} did not answer within {self._seconds:g} s (patience_seconds)")
+        return False
 
 
 class MinRate(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,16 +86,12 @@ class MinRate(msgspec.Struct, frozen=True, kw_only=True):
     bytes_per_second: int = 1024  # 0: any trickle will do
     over_seconds: float = 60.0  # also how long it may be silent, and how long an answer's head may take
 
-    @contextmanager
-    def awaiting_answer(self, where: str) -> Iterator[None]:
+    def awaiting_answer(self, where: str) -> AnswerAwaited:
         """Wait in the block for an answer's head, and its body where it is a refusal; names and connections count too.
 
         Raises TransientError when it takes more than `over_seconds` in all: bytes of a head buy no time.
         """
-        with anyio.move_on_after(self.over_seconds) as limit:
-            yield
-        if limit.cancelled_caught:
-            raise TransientError(f"{where} did not answer within {self.over_seconds:g} s (patience_seconds)")
+        return AnswerAwaited(self.over_seconds, where)
 
 
 class Patience:
@@ -75,10 +126,10 @@ class Patience:
 
     async def next(self, read: Callable[[], Awaitable[bytes]], where: str) -> bytes:
         """Return what `read` brings. Raises TransientError when the patience ends before; `read` is cancelled then."""
-        began = anyio.current_time()
-        with anyio.move_on_after(self.left_seconds):
+        began = time.monotonic()
+        with Deadline(self.left_seconds):
             chunk = await read()
-            self.spend(anyio.current_time() - began, len(chunk))
+            self.spend(time.monotonic() - began, len(chunk))
             return chunk
-        self.spend(anyio.current_time() - began, 0)
+        self.spend(time.monotonic() - began, 0)
         raise TransientError(f"{where} {self.complaint}")

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import aiohttp
+from yarl import URL
 
 from harvester.errors import LinkError, NotGivenError, PlatformError, RecordingError, TransientError
 from harvester.mask import query_values
@@ -67,7 +68,8 @@ Judge = Callable[[Call, Transfer], Awaitable[None]]
 """Raises TransientError when the recording came in cut, LinkError when it is none, RecordingError when it is of no use."""
 
 
-Opened = tuple[aiohttp.ClientResponse, tuple[str, ...]]
+Opened = tuple[aiohttp.ClientResponse, str, tuple[str, ...]]
+"""An answer, where it came from (without query), and the hosts that redirects led to."""
 
 
 class Recordings:
@@ -123,6 +125,7 @@ class Recordings:
             auto_decompress=False,
             read_bufsize=READ_BUFFER_BYTES,
             cookie_jar=aiohttp.DummyCookieJar(),
+            headers=HEADERS,
             response_class=Response,
             skip_auto_headers=("User-Agent", "Accept-Encoding"),
         )
@@ -156,7 +159,7 @@ class Recordings:
         One attempt; the connection is closed before the body is read. It is a GET all the same: that is all we ever send.
         """
         try:
-            response, _ = await self._open(link)
+            response, *_ = await self._open(read_link(link))
         except (RecordingError, PlatformError):
             return None
         response.close()
@@ -164,10 +167,12 @@ class Recordings:
 
     async def _attempts(self, call: Call, link: str, sink: Sink, judge: Judge) -> Transfer:
         download, what = Download(self._resume_above_bytes), f"recording of call {call.id!a}"
+        url = read_link(link)
+        where = bare(url)
 
         async def attempt(number: int) -> Transfer:
-            await self._download(link, sink, download, what)
-            transfer = download.ended(sink.size_bytes, bare(read_link(link)), number)
+            await self._download(url, sink, download, what)
+            transfer = download.ended(sink.size_bytes, where, number)
             await judge(call, transfer)
             return transfer
 
@@ -180,15 +185,15 @@ class Recordings:
             return None
         return None if row is None else read_call(row).recording_url
 
-    async def _download(self, link: str, sink: Sink, download: Download, what: str) -> None:
+    async def _download(self, url: URL, sink: Sink, download: Download, what: str) -> None:
         """Make one attempt, redirects included. Return when the body's end was reached."""
         body = Body.USELESS
         while body is Body.USELESS:  # at most twice: after a rest that is of no use the whole is asked for
             asked_at, received_bytes = dt.datetime.now(dt.UTC), sink.size_bytes
             rest_asked = download.rest_asked(received_bytes)
-            response, hosts = await self._open(link, rest_asked)
+            response, where, hosts = await self._open(url, rest_asked)
             try:
-                answer = answer_of(response, hosts, asked_at)
+                answer = answer_of(response, where, hosts, asked_at)
                 body, why = download.take(answer, received_bytes)
                 if rest_asked:
                     log.info("%s: broke off after %s bytes; %s", what, f"{received_bytes:,}", why or "goes on there")
@@ -200,25 +205,26 @@ class Recordings:
             finally:
                 response.close()  # where its body's end was reached, the connection is back in the pool already
 
-    async def _open(self, link: str, rest_asked: dict[str, str] | None = None) -> Opened:
-        """Ask for a link, redirects included; return the accepted answer, its body unread, and the hosts redirected to.
+    async def _open(self, link: URL, rest_asked: dict[str, str] | None = None) -> Opened:
+        """Ask for a link, redirects included; return the accepted answer, its body unread.
 
         Whoever gets the answer closes it. With the headers of `rest_asked`, answers that only the whole can follow are accepted
         too: somebody else judges them.
         """
-        url, hosts = read_link(link), list[str]()
+        url, hosts = link, list[str]()
         for _ in range(MOST_REDIRECTS + 1):
             check_link(url, self._hosts)
             where = bare(url)
-            headers = HEADERS | (rest_asked or {}) | self._api.authorization_for(url)
-            session = self._plain if self._api.is_own(url) else self._guarded
+            is_own = self._api.is_own(url)
+            headers = (rest_asked or {}) | (self._api.authorization_for(url) if is_own else {})
+            session = self._plain if is_own else self._guarded
             response = None
             try:
                 with translated(where), self._min_rate.awaiting_answer(where):
-                    response = await session.get(url, headers=headers, allow_redirects=False)
+                    response = await session.get(url, headers=headers or None, allow_redirects=False)
                     if response.status not in REDIRECTS:
                         await self._check_status(response, where, rest_asked=bool(rest_asked))
-                        return response, tuple(hosts)
+                        return response, where, tuple(hosts)
                 url = next_hop(url, response.headers.get("Location", ""))
                 hosts.append(url.host or "")
             except BaseException:
@@ -226,7 +232,7 @@ class Recordings:
                     response.close()
                 raise
             response.release()
-        raise RecordingError(f"{bare(read_link(link))} redirects more than {MOST_REDIRECTS} times")
+        raise RecordingError(f"{bare(link)} redirects more than {MOST_REDIRECTS} times")
 
     async def _check_status(self, response: aiohttp.ClientResponse, where: str, *, rest_asked: bool) -> None:
         """Let a 200 through whose length we accept, and what may answer a request for a rest; raise for everything else."""

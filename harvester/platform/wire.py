@@ -11,8 +11,8 @@ import errno
 import functools
 import os
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from types import TracebackType
 
 import aiohttp
 import msgspec
@@ -62,14 +62,33 @@ def bare(url: URL | str) -> str:
         return "an unreadable address"
 
 
-@contextmanager
-def translated(where: str) -> Iterator[None]:
+class translated:  # noqa: N801 - it reads as the verb that it is
     """Raise what aiohttp raises in the block as TransientError, or PlatformError where no retry can help.
 
     Raises RecordingError where the guard has refused the address.
     """
+
+    __slots__ = ("_where",)
+
+    def __init__(self, where: str) -> None:
+        """`where` is the URL without query, for the messages."""
+        self._where = where
+
+    def __enter__(self) -> None:
+        """Nothing is to be done before."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raise what was raised as one of our errors."""
+        if isinstance(error, Exception):
+            _raise_as_ours(error, self._where)
+
+
+def _raise_as_ours(raised: Exception, where: str) -> None:
+    """Raise what stands for an error of aiohttp, from it; every other as it is."""
     try:
-        yield
+        raise raised
     except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, ssl.SSLError) as error:
         cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
         if "WRONG_VERSION_NUMBER" in str(cause):

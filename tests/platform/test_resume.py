@@ -352,9 +352,9 @@ async def test_a_digest_of_the_whole_proves_what_was_pieced_together(tmp_path: P
             needs = decide(w.call(), None, Rules(), NOW)
             draft = run.stager.stage(w.call(), None, needs, received)
             event: dict[str, Any] = draft.event
-            (file,) = [each for each in event["files"] if each["role"] == "recording"]
+            (file,) = [each for each in event["files"] if each.role == "recording"]
             assert (event["recording"]["proof"], event["recording"]["resumed_at_bytes"]) == ("digest", (at,))
-            assert (file["bytes"], file["sha256"]) == (len(body), hashlib.sha256(body).hexdigest())
+            assert (file.bytes, file.sha256) == (len(body), hashlib.sha256(body).hexdigest())
             assert part.path.read_bytes() == body
             run.archive.commit([draft])
             run.close()
