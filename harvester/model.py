@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-import re
 
 import msgspec
 
@@ -71,7 +70,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         """The recording's link without query, user and phone numbers: the same, however often it is signed anew."""
         if not self.recording_url:
             return None
-        scheme, separator, rest = re.split(r"[?#]", self.recording_url, maxsplit=1)[0].rpartition("://")
+        scheme, separator, rest = self.recording_url.partition("?")[0].partition("#")[0].rpartition("://")
         host, slash, path = rest.partition("/")
         return masked(f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}", self.phone_numbers)
 

@@ -56,7 +56,7 @@ async def never(call: Call, part: Part, judge: Judge) -> Transfer:
 
 def staged(draft: Draft) -> dict[str, bytes]:
     """What is to get which name."""
-    return {each.file.path.rpartition("/")[2]: each.part.read_bytes() for each in draft.staged if each.part}
+    return {each.file.path.rpartition("/")[2]: Path(each.part).read_bytes() for each in draft.staged if each.part}
 
 
 def left_in(folder: Path) -> list[str]:

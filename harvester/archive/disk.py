@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 
 from harvester.archive import durability, steps
 from harvester.errors import NotKeptError, StorageError
@@ -49,25 +50,38 @@ UNLOCKABLE = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF, errno.EINVA
 """What file systems that know no such lock answer."""
 
 READ_BLOCK_BYTES = 1024 * 1024
+WRITING = os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
 
 
-@contextmanager
-def guarded(doing: str, path: Path | str, size_bytes: int = 0, *, renewable: bool = False) -> Iterator[steps.Step]:
+class Guarded(steps.Step):
+    """A storage step that raises an OSError of its block as a StorageError; `renewable` may be set within."""
+
+    __slots__ = ("renewable",)
+
+    def __init__(self, doing: str, path: Path | str, size_bytes: int, *, renewable: bool) -> None:
+        """All as `guarded` says."""
+        super().__init__(doing, path, size_bytes)
+        self.renewable = renewable
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the step. Raises NotKeptError, StorageError."""
+        super().__exit__(kind, error, trace)
+        if isinstance(error, OSError):
+            advice = ADVICE.get(error.errno or 0, error.strerror or str(error))
+            ours = NotKeptError if self.renewable and error.errno not in NO_ROOM else StorageError
+            raise ours(f"cannot {self.doing} {self.path}: {advice}") from error
+
+
+def guarded(doing: str, path: Path | str, size_bytes: int = 0, *, renewable: bool = False) -> Guarded:
     """Raise an OSError of the block as a StorageError: what was being done, to which path, and what to do.
 
     `renewable`: the block fills a new file that another one can stand in for, or makes such files durable; where the error is
     not want of room it is a NotKeptError. The block is a storage step, over which vigil is kept: a long one says that it moves
     on (`moves`), and one that makes much durable at once says how much (`size_bytes`).
     """
-    step = steps.begin(steps.Step(doing, path, size_bytes))
-    try:
-        yield step
-    except OSError as error:
-        advice = ADVICE.get(error.errno or 0, error.strerror or str(error))
-        kind = NotKeptError if renewable and error.errno not in NO_ROOM else StorageError
-        raise kind(f"cannot {doing} {path}: {advice}") from error
-    finally:
-        steps.end(step)
+    return Guarded(doing, path, size_bytes, renewable=renewable)
 
 
 def path_text(path: Path) -> str:
@@ -75,7 +89,7 @@ def path_text(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
-def write_new(path: Path, data: bytes | bytearray, *, durably: bool) -> None:
+def write_new(path: Path | str, data: bytes | bytearray, *, durably: bool) -> None:
     """Create a file that must not exist yet and write `data`; fsync it if `durably`, else somebody must before it is named.
 
     Raises NotKeptError when the file is there and does not keep its bytes, StorageError when it cannot be made.
@@ -245,14 +259,16 @@ def remove_tree(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _write(path: Path, flags: int, data: bytes | bytearray, *, durably: bool = True, renewable: bool = False) -> None:
-    with guarded("write", path):
-        file = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | flags, 0o666)
-    with guarded("write", path, renewable=renewable):
+def _write(
+    path: Path | str, flags: int, data: bytes | bytearray, *, durably: bool = True, renewable: bool = False
+) -> None:
+    with guarded("write", path) as step:
+        file = os.open(path, WRITING | flags, 0o666)
+        step.renewable = renewable
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(file, view) :]
+            written = os.write(file, data)
+            while written < len(data):
+                written += os.write(file, memoryview(data)[written:])
             if durably:
                 os.fsync(file)
         finally:

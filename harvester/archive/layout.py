@@ -10,6 +10,7 @@ not plain: the id `7.v2` would meet the second version of the call 7.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 import re
 
@@ -49,6 +50,7 @@ FILE_KEY = re.compile(rf"{PLACE.pattern}(?:\.v\d{{1,9}})?\.[a-z0-9]{{2,5}}", re.
 PAGE_KEY = re.compile(rf"{RUNS}/{RUN_ID.pattern}/{PAGES}/\d{{6,9}}\.json\.gz", re.ASCII)
 """Of a list page that is kept as it came: numbered in its run, in the order in which they came."""
 
+ZONELESS = re.compile(r"\d{4}-\d{2}-\d{2}(?:[ T][0-9:.]*)?", re.ASCII)
 DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[ T].*)?", re.ASCII | re.DOTALL)
 
 
@@ -66,7 +68,10 @@ def date_folder(created_at: str | None, zone: dt.tzinfo) -> str:
 
     An instant that bears a zone is put into `zone` first.
     """
-    shape = DATE.fullmatch((created_at or "").strip())
+    created_at = (created_at or "").strip()
+    if ZONELESS.fullmatch(created_at):  # so nearly every row
+        return _folder_of(created_at[:10])
+    shape = DATE.fullmatch(created_at)
     if not shape:
         return UNDATED
     try:
@@ -78,6 +83,15 @@ def date_folder(created_at: str | None, zone: dt.tzinfo) -> str:
         except ValueError:
             return UNDATED
     return f"{day.year:04}/{day.month:02}/{day.day:02}"
+
+
+@functools.lru_cache(maxsize=1024)
+def _folder_of(day: str) -> str:
+    try:
+        dt.date.fromisoformat(day)
+    except ValueError:
+        return UNDATED
+    return day.replace("-", "/")
 
 
 def call_place(call: Call, zone: dt.tzinfo) -> str:

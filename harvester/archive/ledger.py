@@ -275,7 +275,7 @@ def encode(event: Event) -> bytes:
     with suppress(UnicodeEncodeError):
         if (raw := msgspec.json.encode(event)).isascii():  # so nearly every line, in a fifth of the time
             return raw + b"\n"
-    text = json.dumps(event, ensure_ascii=True, separators=(",", ":"))
+    text = json.dumps(event, ensure_ascii=True, separators=(",", ":"), default=msgspec.to_builtins)
     if "\\ud" in text:  # perhaps half a surrogate pair, from odd bytes outside: a line that no strict reader would take
         clean = json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", "replace")
         text = json.dumps(json.loads(clean), ensure_ascii=True, separators=(",", ":"))

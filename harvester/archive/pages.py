@@ -59,7 +59,7 @@ class Pages:
             "files": [msgspec.structs.asdict(file)],
         }
         event |= {"key_removed": True} if page.key_removed else {}
-        return Deposit(event=event, staged=(Staged(file=file, part=part),))
+        return Deposit(event=event, staged=(Staged(file=file, part=str(part)),))
 
 
 def packed(body: bytes) -> bytes:

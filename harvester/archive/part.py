@@ -46,19 +46,24 @@ class _HashingFile(io.FileIO):
 
 
 class Part:
-    """One recording that is being received. `path` is used only when it grows beyond `SPOOL_BYTES`, or at `stage`.
+    """One recording that is being received. Its `path` is used only when it grows beyond `SPOOL_BYTES`, or at `stage`.
 
     `restarts` counts the attempts that began, so that who judged one can tell whether it still lies here.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path | str) -> None:
+        self.place = str(path)
         self.size_bytes = 0
         self.restarts = 0
         self._spool = bytearray()
         self._head = b""
         self._file: AsyncFileIO | None = None
         self._raw: _HashingFile | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where it lies: `place` as a Path, which is not made for each call."""
+        return Path(self.place)
 
     @property
     def head(self) -> bytes:
@@ -124,7 +129,7 @@ class Part:
         waiting.
         """
         if self._raw is None:
-            disk.write_new(self.path, self._spool, durably=durably)
+            disk.write_new(self.place, self._spool, durably=durably)
             return hashlib.sha256(self._spool).hexdigest(), len(self._spool), durably
         with disk.guarded("write", self.path, self.size_bytes, renewable=True), self._raw:
             self._flush()

@@ -23,6 +23,7 @@ from harvester.archive.ledger import Event
 from harvester.archive.part import Part
 from harvester.archive.proof import UNPROVEN, Judge
 from harvester.archive.quickness import Quickness
+from harvester.archive.told import event_of, held
 from harvester.container.sniff import Container
 from harvester.mask import masked
 from harvester.model import Call, Entry, File, Outcome, State, Transfer
@@ -33,9 +34,6 @@ SUFFIXES = ("json", "txt", *Container)
 
 
 DELETED = "the platform has the call no more; what the archive holds of it stays"
-
-LONGEST_WORD = 100
-"""Of a status or a date, in characters: the platform may send anything, and a ledger line should stay a line."""
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,12 +56,23 @@ class Staged(msgspec.Struct, frozen=True, kw_only=True):
     """A file and where it lies until it gets its name; `part` None: it lies under its name already."""
 
     file: File
-    part: Path | None
+    part: str | None  # a path
     durable: bool = True  # False: its bytes are to be made durable before it gets its name
 
 
-Loose = tuple[str, File, Path, bool]
-"""A new file: its suffix, what it is, where it lies, and whether its bytes are durable."""
+class Loose(msgspec.Struct, frozen=True):
+    """A new file that has no key yet."""
+
+    suffix: str
+    role: str
+    bytes: int
+    sha256: str
+    part: str  # the path where it lies
+    durable: bool
+
+    def file(self, key: str) -> File:
+        """Return the file that it is to be."""
+        return File(path=key, bytes=self.bytes, sha256=self.sha256, role=self.role)
 
 
 class Deposit(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +100,7 @@ def gone_draft(entry: Entry) -> Draft:
             "digest": entry.digest,
             "place": entry.place,
             "version": entry.version,
-            "recording": _held(entry),
+            "recording": held(entry),
             "transcript": {"state": entry.transcript},
             "gone": True,
             "files": [],
@@ -114,7 +123,7 @@ class Stager:
     ) -> None:
         """`gathers` says whether files wait for their group to become durable, `quickness` who may stage: without it, threads."""
         self._archive = archive
-        self._parts = parts
+        self._parts = str(parts)  # a Path for each file would be a tenth of the time
         self._zone = zone
         self._gathers = gathers
         self._quickness = quickness or Quickness(local=False)
@@ -173,7 +182,9 @@ class Stager:
             left=needs.left,
             reason=reason or call.flaw,
         )
-        event = _event(call, entry, new_entry, outcome, received, [each.file for each in staged])
+        files = [each.file for each in staged]
+        download = (received.judge.proof, received.transfer) if received else None
+        event = event_of(call, entry, new_entry, outcome, download, files)
         return Draft(outcome=outcome, entry=new_entry, event=event, staged=tuple(staged))
 
     def _placed(self, place: str, version: int, loose: list[Loose], *, whole: bool) -> tuple[int, list[Staged]]:
@@ -183,22 +194,23 @@ class Stager:
             while clash := self._adopt(place, version, loose, staged, whole=whole):
                 version += clash
         return version, staged + [
-            Staged(file=_file(versioned(place, version, suffix), file), part=part, durable=durable)
-            for suffix, file, part, durable in loose
+            Staged(file=new.file(versioned(place, version, new.suffix)), part=new.part, durable=new.durable)
+            for new in loose
         ]
 
     def _new_files(self, call: Call, needs: Needs, received: Received | None, *, durably: bool) -> list[Loose]:
         """Write what is new; return it with its files still without their keys."""
         new = []
         if needs.new_version:
-            new.append(("json", *self._write("metadata", call.raw, durably=durably)))
+            new.append(self._write("json", "metadata", call.raw, durably=durably))
             if call.transcript is not None:
                 text = call.transcript.encode("utf-8", "backslashreplace")
-                new.append(("txt", *self._write("transcript", text, durably=durably)))
+                new.append(self._write("txt", "transcript", text, durably=durably))
         if received:
-            digest, size_bytes, durable = received.part.stage(durably=durably)
-            file = File(path="", bytes=size_bytes, sha256=digest, role="recording")
-            new.append((received.judge.container.value, file, received.part.path, durable))
+            part = received.part
+            digest, size_bytes, durable = part.stage(durably=durably)
+            suffix = received.judge.container.value
+            new.append(Loose(suffix, "recording", size_bytes, digest, part.place, durable))
         return new
 
     def _is_new(self, folder: str) -> bool:
@@ -216,18 +228,17 @@ class Stager:
         """
         clash = 0
         before = len(staged)
-        ours = {suffix for suffix, *_ in loose}
+        ours = {new.suffix for new in loose}
         for new in tuple(loose):
-            suffix, file, part, _ = new
-            key = versioned(place, version, suffix)
+            key = versioned(place, version, new.suffix)
             if not disk.exists(self._archive / key):
                 continue
             found = self._found(key)
-            if found.sha256 == file.sha256:
+            if found.sha256 == new.sha256:
                 loose.remove(new)
-                staged.append(Staged(file=_file(key, file), part=None))
-                with disk.guarded("remove", part):
-                    part.unlink()
+                staged.append(Staged(file=new.file(key), part=None))
+                with disk.guarded("remove", new.part):
+                    Path(new.part).unlink()
             else:
                 clash = 1
                 staged.append(Staged(file=found, part=None))
@@ -243,54 +254,10 @@ class Stager:
         disk.sync_file(path)
         return File(path=key, bytes=size_bytes, sha256=digest, role="adopted")
 
-    def _write(self, role: str, data: bytes, *, durably: bool) -> tuple[File, Path, bool]:
+    def _write(self, suffix: str, role: str, data: bytes, *, durably: bool) -> Loose:
         path = self._next()
         disk.write_new(path, data, durably=durably)
-        return File(path="", bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), role=role), path, durably
+        return Loose(suffix, role, len(data), hashlib.sha256(data).hexdigest(), path, durably)
 
-    def _next(self) -> Path:
-        return self._parts / f"{next(self._number)}.part"
-
-
-def _held(entry: Entry) -> Event:
-    held: Event = {"state": entry.recording, "offered": entry.offered, "link": entry.link}
-    return held | ({"left": True} if entry.left else {})
-
-
-def _file(key: str, file: File) -> File:
-    return msgspec.structs.replace(file, path=key)
-
-
-def _event(
-    call: Call, before: Entry | None, entry: Entry, outcome: Outcome, received: Received | None, files: list[File]
-) -> Event:
-    """Say in one ledger line what happened to a call: no phone number, no name, no text, no query string."""
-    recording = _held(entry)
-    if received:
-        transfer = received.transfer
-        recording |= {
-            "proof": received.judge.proof,
-            "status": transfer.status,
-            "from": masked(transfer.link, call.phone_numbers),
-            "headers": {name: masked(value, call.phone_numbers) for name, value in transfer.headers.items()},
-            "redirect_hosts": transfer.redirect_hosts,
-            "certificate_sha256": transfer.certificate_sha256,
-            "attempts": transfer.attempts,
-            "started_at": transfer.started_at.isoformat(timespec="milliseconds"),
-            "finished_at": transfer.finished_at.isoformat(timespec="milliseconds"),
-        }
-        recording |= {"resumed_at_bytes": transfer.resumed_at_bytes} if transfer.resumed_at_bytes else {}
-    changed = before is not None and before.digest != entry.digest and outcome.recording is not State.FAILED
-    return {
-        "event": "changed" if changed else str(outcome.recording),
-        "id": call.id,
-        "digest": call.digest,
-        "place": entry.place,
-        "version": entry.version,
-        "status": call.status and call.status[:LONGEST_WORD],
-        "created_at": call.created_at and call.created_at[:LONGEST_WORD],
-        "recording": recording,
-        "transcript": {"state": entry.transcript},
-        "files": [msgspec.structs.asdict(file) for file in files],
-        "reason": entry.reason,
-    }
+    def _next(self) -> str:
+        return f"{self._parts}/{next(self._number)}.part"

@@ -10,9 +10,9 @@ the clock alone: a process that was stopped, or a machine that slept, must not f
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 import msgspec
 
@@ -27,7 +27,10 @@ LONGEST_LOOK = 3.0
 
 
 class Step:
-    """Something that is being done to a path of the storage. `moves` grows with each sign of progress."""
+    """Something that is being done to a path of the storage. `moves` grows with each sign of progress.
+
+    As a context manager it is under way in the block. It is no generator, because a call takes a dozen of them.
+    """
 
     __slots__ = ("bytes", "doing", "moves", "path")
 
@@ -37,6 +40,17 @@ class Step:
         self.path = path
         self.bytes = size_bytes
         self.moves = 0
+
+    def __enter__(self) -> Self:
+        """Write down that the step has begun."""
+        _steps[self] = None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write down that the step has ended, well or not."""
+        del _steps[self]
 
     def over(self, things: Iterable[T]) -> Iterator[T]:
         """Yield each of some things, and count each as progress."""
@@ -56,25 +70,9 @@ class Stuck(msgspec.Struct, frozen=True, kw_only=True):
 _steps: dict[Step, None] = {}
 
 
-@contextmanager
-def step(doing: str, path: Path | str, size_bytes: int = 0) -> Iterator[Step]:
-    """Write down that the block is a storage step. Costs about a microsecond; may be called from any thread."""
-    begun = begin(Step(doing, path, size_bytes))
-    try:
-        yield begun
-    finally:
-        end(begun)
-
-
-def begin(begun: Step) -> Step:
-    """Write down that a step has begun; who calls this calls `end`."""
-    _steps[begun] = None
-    return begun
-
-
-def end(ended: Step) -> None:
-    """Write down that a step has ended, well or not."""
-    del _steps[ended]
+def step(doing: str, path: Path | str, size_bytes: int = 0) -> Step:
+    """Return a storage step, to be used as a context manager. Costs less than a microsecond; in any thread."""
+    return Step(doing, path, size_bytes)
 
 
 def under_way() -> Collection[Step]:

@@ -4,6 +4,7 @@ import json
 import resource
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -30,7 +31,7 @@ def rename_some(site: Site, draft: Draft, suffixes: Sequence[str]) -> None:
     disk.make_folders(site.root, "2025/08/04")
     for each in draft.staged:
         if each.part and each.file.path.endswith(tuple(suffixes)):
-            each.part.rename(site.root / each.file.path)
+            Path(each.part).rename(site.root / each.file.path)
 
 
 async def crash(site: Site, *suffixes: str) -> str:
