@@ -62,7 +62,7 @@ def demo(folder: str) -> None:
 
 
 @cli.command()
-@with_settings("archive", "run", "talk")
+@with_settings("archive", "run", "evidence", "talk")
 def run(**typed: Any) -> None:
     """List every call, fetch what is new, and write it into the archive."""
     meant = begin(typed)
@@ -73,7 +73,7 @@ def run(**typed: Any) -> None:
 
 
 @cli.command()
-@with_settings("archive", "run", "talk")
+@with_settings("archive", "run", "evidence", "talk")
 def plan(**typed: Any) -> None:
     """Tell what a run would list, fetch and write, and whether the disk can take it; write nothing."""
     meant = begin(typed)
@@ -92,7 +92,7 @@ def plan(**typed: Any) -> None:
 
 
 @cli.command()
-@with_settings("archive", "run", "talk")
+@with_settings("archive", "run", "evidence", "talk")
 def doctor(**typed: Any) -> None:
     """Examine the archive's folder, the key, the platform and one recording; say what is wrong and what to change."""
     meant = begin(typed)
@@ -181,7 +181,7 @@ def verify(
 
 @cli.command()
 @click.option("--write", "target", default="harvester.toml", show_default=True, help="The settings file to write.")
-@with_settings("archive", "run", "talk", accounts=False)
+@with_settings("archive", "run", "evidence", "talk", accounts=False)
 def init(target: str, **typed: Any) -> None:
     """Make an archive and a settings file for it."""
     resolved = resolved_from(typed)
@@ -192,7 +192,7 @@ def init(target: str, **typed: Any) -> None:
 
 
 @cli.command()
-@with_settings("archive", "run", "talk")
+@with_settings("archive", "run", "evidence", "talk")
 def config(**typed: Any) -> None:
     """Show every setting's value and where it came from."""
     meant = begin(typed)

@@ -1,36 +1,21 @@
 """What a run says of itself in the ledger: its first line, one for each window, its last.
 
-In:   settings, window results, the account.  Out: ledger events, without key, phone number, name or transcript.
+In:   the provenance, window results, the account.  Out: ledger events, without key, phone number, name or transcript.
 """
 
 from __future__ import annotations
 
-import getpass
-import os
-import platform as machine
+import msgspec
 
-import harvester
 from harvester.archive.ledger import Event
-from harvester.mask import masked
 from harvester.model import WindowResult
+from harvester.provenance import Provenance
 from harvester.report import Account
-from harvester.settings import Resolved
-
-KEPT_BACK = frozenset({"phone_number", "key_command"})
-"""Settings that may hold a phone number or a secret."""
 
 
-def run_started(resolved: Resolved) -> Event:
-    """Say who runs what, where, with which settings other than the defaults."""
-    shown = {name for name, source in resolved.sources.items() if source != "default"} - KEPT_BACK
-    return {
-        "tool": f"harvester {harvester.__version__}",
-        "python": machine.python_version(),
-        "host": machine.node(),
-        "operator": _operator(),
-        "platform": resolved.settings.base_url,
-        "settings": {name: masked(resolved.text_of(name)) for name in resolved.sources if name in shown},
-    }
+def run_started(provenance: Provenance) -> Event:
+    """Say who runs what, where, why, against whose platform and by which clock."""
+    return {name: value for name, value in msgspec.to_builtins(provenance).items() if value is not None}
 
 
 def window_walked(result: WindowResult) -> Event:
@@ -63,10 +48,3 @@ def sums(account: Account) -> Event:
         "written_bytes": account.written_bytes,
         "unproven": len(account.unproven),
     }
-
-
-def _operator() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # no name for this user id, as in containers
-        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"

@@ -38,6 +38,9 @@ EXAMPLES = {
     "min_free": '"5G"',
     "state_folder": '"/var/lib/harvester"',
     "checkpoint": '"/var/lib/harvester/checkpoint.db"',
+    "operator": '"Ada Lovelace, records office"',
+    "case": '"2026-0042"',
+    "reason": '"litigation hold of 2 March"',
     "limit": "100",
     "report_json": '"/var/log/harvester/run.json"',
 }

@@ -24,6 +24,9 @@ QUERY = re.compile(r"\?[^\s\"'<>=]*=[^\s\"'<>]*")
 SHORTEST_SECRET = 8
 """In characters. What is shorter is a number or a word, and would blot out parts of what is quoted."""
 
+TYPED = re.compile(r"(?:\+|(?<!\w)00(?=[ ._()/-]*[1-9]))(?:[ ._()/-]*\d){7,15}", re.ASCII)
+"""The same as people type it: after a plus or 00, with separators. Nobody can tell a national number from that of a case."""
+
 FEWEST_DIGITS = 6
 """Shorter ones are internal extensions, and would blot out parts of ids."""
 
@@ -41,6 +44,11 @@ def masked(text: str, numbers: Iterable[str] = ()) -> str:
         if not joined or digits in joined:  # a pattern costs a hundred times as much
             text = re.sub(rf"(?:\+|%2[Bb])?0*{SEPARATOR.join(digits)}", "(number)", text)
     return INTERNATIONAL.sub("(number)", text) if "+" in text or "%" in text else text
+
+
+def masked_typed(text: str, numbers: Iterable[str] = ()) -> str:
+    """Return a `text` that a person has typed without `numbers` and without what reads like an international phone number."""
+    return TYPED.sub("(number)", masked(text, numbers))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -68,13 +76,14 @@ def keyless(data: bytes, key: str) -> bytes:
 def _spellings(secret: str) -> tuple[str, ...]:
     if not secret:
         return ()
-    return (
+    every = (
         secret,
         urllib.parse.quote(secret, safe=""),
         html.escape(secret),
         secret.replace("/", "\\/"),
         repr(secret)[1:-1],  # an object among the words stands there as Python writes it
     )
+    return tuple(dict.fromkeys(every))
 
 
 def query_values(link: str) -> list[str]:

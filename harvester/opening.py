@@ -16,15 +16,21 @@ from harvester.platform.patience import MinRate
 from harvester.platform.recordings import Recordings
 from harvester.platform.retry import RetryPolicy
 from harvester.progress import Progress
+from harvester.provenance import written_of
 from harvester.settings import Settings
 
 
 def warnings_of(settings: Settings) -> list[str]:
     """Return what is odd about settings that are not wrong."""
-    return [
+    odd = [
         f"the status {status!a} is none that the platform documents ({', '.join(sorted(KNOWN_STATUSES))})"
         for status in settings.status
         if status not in KNOWN_STATUSES
+    ]
+    return odd + [
+        f"the {name} holds what reads like a phone number; the archive keeps (number) in its place"
+        for name, typed in (("operator", settings.operator), ("case", settings.case), ("reason", settings.reason))
+        if typed and written_of(typed, settings) != typed
     ]
 
 

@@ -18,6 +18,7 @@ import msgspec
 from harvester.errors import HarvestError, NotKeptError
 from harvester.logs import escaped
 from harvester.model import Outcome, Reach, State, WindowResult
+from harvester.provenance import Provenance
 
 SHOWN = 20
 """How many failed calls the screen names; the account in the file names all."""
@@ -48,6 +49,7 @@ class Account(msgspec.Struct, kw_only=True):
     run: str
     archive: str
     started_at: str
+    provenance: Provenance | None = None  # None for a run that could not begin
     finished_at: str = ""
     seconds: float = 0.0
     verdict: str = ""
@@ -58,9 +60,7 @@ class Account(msgspec.Struct, kw_only=True):
     why: str = ""  # why so much
     listed_from: dt.date | None = None
     listed_to: dt.date | None = None
-    proven_through: dt.date | None = (
-        None  # every call up to this day is proven to have been listed, by this run or earlier ones
-    )
+    proven_through: dt.date | None = None  # every call up to this day is proven to have been listed
     listed: int = 0
     revisited: int = 0  # not listed, and asked for by their ids
     unreached: int = 0  # of both, and the run ended before they were settled
@@ -119,12 +119,6 @@ class Account(msgspec.Struct, kw_only=True):
             self.windows_proven += 1
         else:
             self.windows_unproven.append(result.reason)
-
-    def add_page(self, key: str, *, readable: bool) -> None:
-        """Take in that a list page was kept."""
-        self.pages_kept += 1
-        if not readable:
-            self.unread_pages.append(key)
 
     def conclude(self, *, seconds: float, finished_at: str, signal: int | None, error: HarvestError | None) -> None:
         """Set verdict and exit code.

@@ -40,6 +40,7 @@ from harvester.pipeline import LARGEST_GROUP, Draft, Pipeline, Sift, Todo
 from harvester.place import local_state
 from harvester.platform.api import Api, KeepPage
 from harvester.progress import Progress
+from harvester.provenance import Server, listed_of, provenance_of
 from harvester.report import Account, Traffic, counted
 from harvester.settings import Resolved
 from harvester.settle import Settler
@@ -60,7 +61,7 @@ async def harvest(resolved: Resolved, key: str, progress: Progress) -> Account:
             owner = await check_platform(api, settings)
             if mark:
                 check_owner(mark, settings.base_url, owner)
-            run = _Run(resolved, api, local, progress, board)
+            run = _Run(resolved, api, owner, local, progress, board)
             if settings.dry_run:
                 return await run.dry(mark)
             mark = mark or write_mark(local.archive, settings.base_url, owner)
@@ -78,8 +79,13 @@ async def _nothing_to_commit(outcomes: Sequence[Outcome]) -> list[Outcome]:
 class _Run:
     """One run: what its stages share."""
 
-    def __init__(self, resolved: Resolved, api: Api, local: LocalState, progress: Progress, board: Board) -> None:
+    def __init__(
+        self, resolved: Resolved, api: Api, owner: str | None, local: LocalState, progress: Progress, board: Board
+    ) -> None:
         self._resolved = resolved
+        self._server = Server(
+            account=owner, certificate_sha256=api.last_certificate_sha256, clock=api.last_clock
+        )  # as its last answer showed it, before anything else is asked
         self._settings = resolved.settings
         self._api = api
         self._local = local
@@ -142,7 +148,7 @@ class _Run:
         archive = Archive(self._local.archive, checkpoint, self._account.run, min_free_bytes=settings.min_free)
         try:
             course = self._course(checkpoint)
-            self._account.mended_runs = archive.begin(events.run_started(self._resolved))
+            self._account.mended_runs = archive.begin(events.run_started(self._provenance))
             self._board.enter(WORKING, self._account.run)
             async with self._watched():
                 failure = await self._fill(archive, checkpoint, course)
@@ -188,7 +194,8 @@ class _Run:
 
         async def keep(page: RawPage) -> None:
             if key := await pages.keep(page):
-                self._account.add_page(key, readable=page.readable)
+                self._account.pages_kept += 1
+                self._account.unread_pages += [] if page.readable else [key]
 
         return keep
 
@@ -239,7 +246,11 @@ class _Run:
 
     def _course(self, checkpoint: Checkpoint | None) -> Course:
         self._known = known_of(self._settings, checkpoint)
-        return course_of(self._resolved, checkpoint, self._known, self._account, self._count, self._began_at)
+        account = self._account
+        course = course_of(self._resolved, checkpoint, self._known, account, self._count, self._began_at)
+        listed = listed_of(self._resolved, account.reach, account.listed_from, account.listed_to)
+        self._provenance = account.provenance = provenance_of(self._resolved, self._server, listed)
+        return course
 
     def _count(self, outcome: Outcome) -> None:
         self._account.count(outcome)

@@ -30,7 +30,8 @@ class Setting(msgspec.Struct, frozen=True):
     read: values.Read
     help: str  # one sentence without its full stop, with the unit
     group: str = (
-        "run"  # "run": of the run alone; "archive": of every command that opens an archive; "talk": of the screen
+        "run"  # of the run alone; "archive": of every command that opens an archive; "evidence": of every one that writes
+        # into its ledger; "talk": of the screen
     )
     name: str = ""  # where the field's name is not the setting's
     default_text: str = ""  # what the help says of a default that is decided at run time
@@ -179,6 +180,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Setting(values.path, "the checkpoint's file; on local disk", "archive", default_text="in state_folder"),
     ] = None
 
+    operator: Annotated[
+        str | None,
+        Setting(
+            values.line(200), "who runs it, as the ledger is to name them", "evidence", default_text="the system's user"
+        ),
+    ] = None
+    case: Annotated[
+        str | None, Setting(values.line(200), "case that the run belongs to, such as a file number", "evidence")
+    ] = None
+    reason: Annotated[
+        str | None, Setting(values.line(1000), "why it is done, for whoever reads the ledger in ten years", "evidence")
+    ] = None
     keep_pages: Annotated[
         bool,
         Setting(values.switch, "keep each list page as it came, packed, in the run's folder: rows of all callers"),

@@ -9,6 +9,7 @@ import datetime as dt
 import ipaddress
 import math
 import re
+import unicodedata
 import zoneinfo
 from collections.abc import Callable
 from pathlib import Path
@@ -25,11 +26,28 @@ HOST = re.compile(r"[^\s/:@?#\[\]]+|(?=.*:.*:)[0-9a-f:.]+")
 """A name or an IPv4 address, or an IPv6 address without brackets."""
 
 
+NOT_IN_A_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode's categories of control characters, halves of characters, and what begins a line or a paragraph."""
+
+
 def text(value: object) -> str:
     """Any text that is not blank."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError("a text")
     return value.strip()
+
+
+def line(most: int) -> Read:
+    """Return a reader of texts of one line, at most so many characters: they stand in the ledger and in reports."""
+    allowed = f"a text in one line, at most {most:,} characters"
+
+    def read(value: object) -> str:
+        found = text(value) if isinstance(value, str) and value.strip() else ""
+        if not found or len(found) > most or any(unicodedata.category(each) in NOT_IN_A_LINE for each in found):
+            raise ValueError(allowed)
+        return found
+
+    return read
 
 
 def path(value: object) -> Path:

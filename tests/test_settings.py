@@ -78,7 +78,7 @@ def test_every_setting_is_explained(name: str) -> None:
     field, setting = table()[name]
     assert setting.help == setting.help.strip().rstrip(".")
     assert setting.help[0].islower()
-    assert setting.group in ("run", "archive", "talk")
+    assert setting.group in ("run", "archive", "evidence", "talk")
     units = ("second", "day", "byte", "calls", "pages", "requests", "attempts", "assistant", "campaign", "1 ")
     if isinstance(getattr(DEFAULTS, field), int | float) or name in ("bandwidth", "max_file_size", "min_free", "limit"):
         assert any(unit in setting.help for unit in units) or isinstance(getattr(DEFAULTS, field), bool)

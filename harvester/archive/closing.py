@@ -14,11 +14,14 @@ from pathlib import Path
 import msgspec
 
 from harvester.archive import disk, ledger
-from harvester.archive.layout import ACCOUNT, MANIFEST, PARTS, run_key
+from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, PARTS, run_key
 from harvester.archive.ledger import Event
 from harvester.archive.manifest import write_manifest
 from harvester.archive.seal import announce_seal, is_to_be_sealed, write_seal
 from harvester.model import State
+
+NO_PROVENANCE = frozenset({"seq", "prev", "at", "event", "run", "seal"})
+"""Members of a first line that tell nothing of where its run came from."""
 
 
 def finish_run(root: Path, run_id: str, account: bytes | None) -> None:
@@ -48,6 +51,7 @@ def close_cut_off(root: Path, run_id: str) -> int:
     account = None
     if not disk.exists(root / run_key(run_id, ACCOUNT)):
         sums = {"run": run_id, "verdict": "interrupted", **_sums_of(root, run_id)}
+        sums["provenance"] = _provenance_of(root, run_id)
         account = msgspec.json.format(msgspec.json.encode(sums), indent=2) + b"\n"
     finish_run(root, run_id, account)
     return torn
@@ -58,6 +62,15 @@ def seal_unsealed(root: Path, run_ids: Iterable[str]) -> None:
     for run_id in run_ids:
         if is_to_be_sealed(root, run_id):
             write_seal(root, run_id)
+
+
+def _provenance_of(root: Path, run_id: str) -> Event:
+    """Return what the first line of a run tells of who ran it, where and why."""
+    path = root / run_key(run_id, LEDGER)
+    with disk.guarded("read", path), path.open("rb") as file:
+        raw = file.readline(ledger.LONGEST_LINE_BYTES)
+    told = msgspec.json.decode(raw, type=Event)
+    return {name: value for name, value in told.items() if name not in NO_PROVENANCE}
 
 
 def _sums_of(root: Path, run_id: str) -> Event:

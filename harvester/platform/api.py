@@ -10,6 +10,7 @@ login page unless it is asked for JSON.
 from __future__ import annotations
 
 import datetime as dt
+import time
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping, Set
 
@@ -21,7 +22,9 @@ from yarl import URL
 from harvester.errors import AuthError, ConfigError, HarvestError, NotGivenError, PlatformError, TransientError
 from harvester.mask import keyless, secretless
 from harvester.model import Page, RawPage, Window
+from harvester.platform.answer import Response, certificate_sha256_of
 from harvester.platform.budget import Gate
+from harvester.platform.clock import Clock, clock_of
 from harvester.platform.patience import MinRate, Patience
 from harvester.platform.retry import RetryPolicy, retry
 from harvester.platform.rows import read_page
@@ -79,6 +82,8 @@ class Api:
         self._key = key
         self._spoke = False  # whether this host has ever answered as the call API does
         self.last_headers: Mapping[str, str] = {}  # of the newest answer, a refusal too; for who asks one at a time
+        self.last_clock: Clock | None = None  # as that answer told it
+        self.last_certificate_sha256: str | None = None  # under which it came
 
     async def __aenter__(self) -> Api:
         """Open the connections."""
@@ -89,6 +94,7 @@ class Api:
             headers=HEADERS,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
+            response_class=Response,
         )
         return self
 
@@ -194,6 +200,7 @@ class Api:
         where, budget = bare(url), self.gate.budget
         async with self.gate.request() as number:
             headers: Mapping[str, str] = {}
+            asked_at, asked = dt.datetime.now(dt.UTC), time.perf_counter()
             try:
                 with translated(where):
                     with self._min_rate.awaiting_answer(where):
@@ -202,6 +209,8 @@ class Api:
                         )
                     async with response:
                         headers = self.last_headers = response.headers
+                        self.last_clock = clock_of(headers.get("Date", ""), asked_at, time.perf_counter() - asked)
+                        self.last_certificate_sha256 = certificate_sha256_of(response)
                         body = await self._read_capped(response, where)
                 answer = Answer(status=response.status, headers=headers, body=_unpacked(response, body, where))
             finally:

@@ -6,7 +6,6 @@ In:   exceptions and answers of aiohttp.  Out: `HarvestError`s, whose messages n
 from __future__ import annotations
 
 import datetime as dt
-import email.utils
 import errno
 import functools
 import os
@@ -20,6 +19,7 @@ from yarl import URL
 
 import harvester
 from harvester.errors import PlatformError, RecordingError, TransientError
+from harvester.platform.clock import http_date
 from harvester.platform.guard import PrivateAddressError
 
 USER_AGENT = f"harvester/{harvester.__version__}"
@@ -140,12 +140,12 @@ def asked_wait_seconds(headers: Mapping[str, str], body: bytes, now: dt.datetime
     In this order (docs/api.md): `Retry-After` as seconds or HTTP date, `retry_after` in the body, `X-RateLimit-Reset` (Unix
     seconds). Dates are held against the server's own `Date` where it sends one, since its clock and ours may differ.
     """
-    server_now = _http_date(headers.get("Date", "")) or now
+    server_now = http_date(headers.get("Date", "")) or now
     stated = headers.get("Retry-After", "").strip()
     if stated:
         if stated.isascii() and stated.isdecimal():
             return float(stated[:12])
-        if at := _http_date(stated):
+        if at := http_date(stated):
             return max(0.0, (at - server_now).total_seconds())
     in_body = _asked_in_body(body)
     if in_body is not None:
@@ -160,14 +160,6 @@ def header_number(headers: Mapping[str, str], name: str) -> int | None:
     """Read a header that is a count; None when it is missing or none."""
     text = headers.get(name, "").strip()
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
-
-
-def _http_date(text: str) -> dt.datetime | None:
-    try:
-        at = email.utils.parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return at if at.tzinfo else at.replace(tzinfo=dt.UTC)
 
 
 def _asked_in_body(body: bytes) -> float | None:
