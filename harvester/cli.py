@@ -180,6 +180,43 @@ def verify(
 
 
 @cli.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--phone-number", multiple=True, metavar="NUMBER", help="Only calls from or to this number.")
+@click.option("--id", "ids", multiple=True, metavar="ID", help="Only the call of this id.")
+@click.option(
+    "--from", "date_from", metavar="DAY", help="Only calls from this day on: 2025-08-04, or 30d for thirty days ago."
+)
+@click.option("--to", "date_to", metavar="DAY", help="Only calls up to this day.")
+@click.option("--assistant", multiple=True, metavar="NAME", help="Only calls of this assistant, by name or id.")
+@click.option("--campaign", multiple=True, metavar="NAME", help="Only calls of this campaign, by name or id.")
+@click.option("--status", multiple=True, metavar="WORD", help="Only calls of this status.")
+@click.option("--text", multiple=True, metavar="WORDS", help="Only calls in whose transcript these words stand.")
+@click.option("--zip", "as_zip", is_flag=True, help="Make one zip file instead of a folder.")
+@click.option("--include-damaged", is_flag=True, help="Export damaged files too, and say so in the bundle.")
+@click.option("-n", "--dry-run", is_flag=True, help="Tell what would be exported; write nothing.")
+@with_settings("archive", "talk")
+def export(target: Path, **typed: Any) -> None:
+    """Make a bundle of a part of the archive that a stranger can check: TARGET, a new folder, or a zip file.
+
+    Each of the flags that choose calls may be given several times; any of its values is enough, and all flags must hold.
+    """
+    meant = begin(typed)
+    from harvester import screen
+    from harvester.export.bundle import export as export_calls
+    from harvester.export.ordering import made_json, made_text, order_of
+
+    order = order_of(meant, target, typed)
+
+    def look(resolved: Resolved) -> Shown:
+        settings = resolved.settings
+        with screen.reading(shown=settings.progress and not settings.quiet) as tell:
+            made = export_calls(order, tell)
+        return Shown(text="" if settings.quiet else made_text(made), json=made_json(made))
+
+    sys.exit(show_each(meant, look))
+
+
+@cli.command()
 @click.option("--write", "target", default="harvester.toml", show_default=True, help="The settings file to write.")
 @with_settings("archive", "run", "evidence", "talk", accounts=False)
 def init(target: str, **typed: Any) -> None:

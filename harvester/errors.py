@@ -13,8 +13,9 @@
     │   └── MarkError        6   not an archive, or not the one that was expected here
     ├── LockedError          7   another run is at work on this archive
     └── LedgerError          8   the ledger does not hold together
-        └── SealError        8   a seal cannot be read, or is not what it says that it is
-            └── EvidenceError   8   a signature or stamp does not hold; or cannot be made, which ends no run
+        ├── SealError        8   a seal cannot be read, or is not what it says that it is
+        │   └── EvidenceError   8   a signature or stamp does not hold; or cannot be made, which ends no run
+        └── DamagedError     8   what is to be exported is missing, or is not what the ledger says
 
 A message is one sentence for the user: what was wrong, where, and what to do. It never holds the key or a query string.
 """
@@ -114,3 +115,7 @@ class SealError(LedgerError):
 
 class EvidenceError(SealError):
     """A seal's signature or stamp does not hold. Or none can be made: that is told, and made good by the next run."""
+
+
+class DamagedError(LedgerError):
+    """Files of the archive are missing, or are not what its ledger says."""

@@ -98,6 +98,9 @@ ARROWS: dict[str, Forbidden] = {
         and within(i.of, "harvester.platform")
         and not within(i.of, "platform.rows", "platform.lenient")
     ),
+    "the script that a bundle brings along stands alone": lambda i: (
+        (within(i.by, "export.check_proofs") and ours(i)) or within(i.of, "export.check_proofs")
+    ),
     "only the command line exports": lambda i: within(i.of, "export") and not within(i.by, "export", "cli"),
     "pipeline is given functions": lambda i: (
         within(i.by, "pipeline") and (within(i.of, "archive") or within(i.of, "harvester.platform"))

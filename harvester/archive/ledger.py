@@ -43,6 +43,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     offered: bool = False
     link: str | None = None
     left: bool = False
+    proof: str | None = None  # of a recording that this line tells to be saved
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """One exported call, as everybody who renders it sees it, and how those who render are asked.
 
-In:   what the ledger says of a call, and its row.  Out: `ExportedCall`; the protocol `Rendering`.
+In:   what the ledger says of a call, and its row.  Out: `ExportedCall`; the protocols `Rendering` and `Pages`.
 
 The row is read as tolerantly as the listing is (docs/api.md): bytes are kept, and what is understood is put beside them. Whatever
 cannot be read is None, and never an error: the bundle holds the row itself. All text is as received and may hold anything
@@ -8,12 +8,14 @@ cannot be read is None, and never an error: the bundle holds the row itself. All
 
 A bundle is written in one pass over its calls, sorted by place. Each file that is made of all calls (`calls.jsonl`, `index.csv`,
 `report.html`) is a `Rendering`: it is given one call after the other and returns the bytes for it, and is asked for what stands
-above and below them when all are known. So it keeps no call; sums it may keep. Nothing in it may depend on the clock, the
+above and below them when all are known. So it keeps no call; sums it may keep. `Pages` are several files, each given over as soon
+as it is full. Nothing in it may depend on the clock, the
 host or the place of the bundle: the same selection of the same archive gives the same bytes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 
@@ -120,6 +122,16 @@ class Rendering(Protocol):
 
     def foot(self, bundle: Bundle) -> bytes:
         """Return what stands below them."""
+
+
+class Pages(Protocol):
+    """Several files of the bundle that are made of all its calls."""
+
+    def call(self, call: ExportedCall) -> Iterator[tuple[str, bytes]]:
+        """Take the next call; yield the path and the bytes of each file that is full by now."""
+
+    def end(self, bundle: Bundle) -> Iterator[tuple[str, bytes]]:
+        """Yield the path and the bytes of all that are left."""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):

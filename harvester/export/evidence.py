@@ -1,0 +1,167 @@
+"""What shows a stranger that exported files and ledger lines belong to sealed runs, without showing him anybody else's.
+
+In:   a `Selection`, and a bag.  Out: `evidence/` in the bag: the archive's mark, seals with their signatures and stamps, the
+ledger lines of these calls, and Merkle proofs.
+
+A proof is a line, of the ledger or of a manifest, and the hashes beside its way up to the root that stands in the run's seal
+(RFC 9162, 2.1.3): it tells nothing of the lines beside it. A file is proven in the first sealed run that names it. For a run
+without a seal nothing can be proven: its ledger lines are handed over all the same, and the bundle says that it has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from harvester.archive import disk
+from harvester.archive.layout import LEDGER, MANIFEST, MARK, SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
+from harvester.archive.merkle import inclusion_proofs
+from harvester.archive.seal import Seal, read_seal
+from harvester.errors import LedgerError
+from harvester.export.bag import Bag
+from harvester.export.selection import Selection
+
+FOLDER = "evidence"
+SCRIPT = "check_proofs.py"
+
+PROOFS_AT_ONCE = 20_000
+"""About 30 MB. Each further so many of a run cost another pass over its lines."""
+
+
+class Proven(msgspec.Struct, kw_only=True):
+    """What the evidence of a bundle is made of."""
+
+    runs: list[str] = msgspec.field(default_factory=list)  # that have lines of these calls
+    unsealed: list[str] = msgspec.field(default_factory=list)
+    unsigned: list[str] = msgspec.field(default_factory=list)  # sealed, without a signature
+    unstamped: list[str] = msgspec.field(default_factory=list)  # sealed, without a stamp of an authority
+    lines: int = 0  # of the ledger, of these calls
+
+
+def write_evidence(selection: Selection, bag: Bag, at_once: int = PROOFS_AT_ONCE) -> Proven:
+    """Write `evidence/` into a bag, so many proofs of a run at once. Raises StorageError.
+
+    What does not agree with a seal is noted as a flaw of the selection.
+    """
+    found = Proven(runs=selection.runs())
+    seals = {run_id: seal for run_id in found.runs if (seal := _add_seal(selection, bag, run_id, found))}
+    bag.add(f"{FOLDER}/{MARK}", selection.lines(MARK))
+    bag.add(f"{FOLDER}/{LEDGER}", _lines(selection, found))
+    bag.add(f"{FOLDER}/proofs.jsonl", _proofs(selection, seals, at_once))
+    bag.add(f"{FOLDER}/{SCRIPT}", [Path(__file__).with_name(SCRIPT).read_bytes()])
+    return found
+
+
+def _add_seal(selection: Selection, bag: Bag, run_id: str, found: Proven) -> Seal | None:
+    """Put the seal of a run into the bag, with what signs and stamps it; return it where it can be read."""
+    data = _read(selection, run_key(run_id, SEAL))
+    if data is None:
+        found.unsealed.append(run_id)
+        return None
+    for name in (SEAL, SIGNATURE, STAMP, STAMP_CHAIN):
+        beside = _read(selection, run_key(run_id, name))
+        if beside is not None:
+            bag.add(f"{FOLDER}/{run_key(run_id, name)}", [beside])
+        elif name in (SIGNATURE, STAMP):
+            (found.unsigned if name == SIGNATURE else found.unstamped).append(run_id)
+    try:
+        seal = read_seal(data)
+    except LedgerError as error:
+        selection.flawed(f"{run_key(run_id, SEAL)}: {error}")
+        return None
+    if seal.run != run_id:
+        selection.flawed(f"{run_key(run_id, SEAL)} is the seal of another run, {seal.run}")
+        return None
+    return seal
+
+
+def _read(selection: Selection, key: str) -> bytes | None:
+    """Return a file of a run's folder; None where there is none, or where what lies there cannot be read, which is a flaw."""
+    if not disk.exists(selection.inside.root / key):
+        return None
+    try:
+        return selection.inside.read(key)
+    except ValueError as error:
+        selection.flawed(f"{key}: {error}")
+        return None
+
+
+def _lines(selection: Selection, found: Proven) -> Iterator[bytes]:
+    """Yield the ledger lines of the calls, byte for byte, in the order of the chain."""
+    for run_id in found.runs:
+        wanted = selection.line_numbers(run_id)
+        next_number = next(wanted, None)
+        for number, raw in enumerate(selection.lines(run_key(run_id, LEDGER))):
+            if number == next_number:
+                found.lines += 1
+                yield raw
+                next_number = next(wanted, None)
+                if next_number is None:
+                    break
+
+
+def _proofs(selection: Selection, seals: dict[str, Seal], at_once: int) -> Iterator[bytes]:
+    """Yield the proofs of all ledger lines and files, run by run."""
+    for run_id, seal in seals.items():
+        numbers = selection.line_numbers(run_id)
+        yield from _proven(selection, run_id, "ledger", numbers, (seal.ledger_merkle_root, seal.ledger_lines), at_once)
+        numbers = _manifest_numbers(selection, run_id)
+        yield from _proven(
+            selection, run_id, "manifest", numbers, (seal.manifest_merkle_root, seal.manifest_lines), at_once
+        )
+
+
+def _manifest_numbers(selection: Selection, run_id: str) -> Iterator[int]:
+    """Yield which lines of a manifest, counted from 0, are of files that are exported and that no run before has proven."""
+    query = "SELECT sha256 FROM file JOIN call USING (id) WHERE key = ? AND meant AND NOT erased AND NOT proven"
+    key = run_key(run_id, MANIFEST)
+    if not disk.exists(selection.inside.root / key):
+        selection.flawed(f"{key} is missing, and there is a seal for it")
+        return
+    for number, raw in enumerate(selection.lines(key)):
+        digest, _, path = raw.decode("utf-8", "replace").rstrip("\n").partition("  ")
+        row = selection.db.execute(query, (path,)).fetchone()
+        if row is None:
+            continue
+        if row[0] != digest:
+            selection.flawed(f"line {number + 1} of {key} says something else of a file than the ledger")
+        selection.db.execute("UPDATE file SET proven = 1 WHERE key = ?", (path,))
+        yield number
+
+
+def _proven(
+    selection: Selection, run_id: str, tree: str, numbers: Iterator[int], sealed: tuple[str, int], at_once: int
+) -> Iterator[bytes]:
+    """Yield the proofs of some lines of a run's ledger or manifest; none, and a flaw, where the tree is not the one `sealed`."""
+    key = run_key(run_id, LEDGER if tree == "ledger" else MANIFEST)
+    while wanted := set(islice(numbers, at_once)):
+        kept: dict[int, bytes] = {}
+        root, paths = inclusion_proofs(_entries(selection, key, wanted, kept), wanted)
+        size = kept.pop(-1, b"0")
+        if (root.hex(), int(size)) != sealed:
+            selection.flawed(f"{key} is not what its seal stands for")
+            return
+        for index in sorted(paths):
+            proof = {
+                "run": run_id,
+                "tree": tree,
+                "index": index,
+                "size": sealed[1],
+                "path": [each.hex() for each in paths[index]],
+                "entry": kept[index].decode("utf-8", "replace"),
+            }
+            yield msgspec.json.encode(proof) + b"\n"
+
+
+def _entries(selection: Selection, key: str, wanted: set[int], kept: dict[int, bytes]) -> Iterator[bytes]:
+    """Yield all lines of a file without their newlines; keep those that are wanted, and under -1 how many there are."""
+    number = -1
+    for number, raw in enumerate(selection.lines(key)):
+        entry = raw.removesuffix(b"\n")
+        if number in wanted:
+            kept[number] = entry
+        yield entry
+    kept[-1] = str(number + 1).encode()

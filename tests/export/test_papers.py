@@ -1,0 +1,115 @@
+"""What a bundle says of itself: commands that work when they are pasted, and facts that no text from outside can forge."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harvester.archive.layout import SEAL, run_key
+from harvester.export.criteria import Criteria
+from tests.archive.sites import Site, flip_bit
+from tests.export.bundles import ANNA, exported_to
+
+
+def blocks(bundle: Path) -> list[str]:
+    """Return the blocks of VERIFY.md that are to be pasted."""
+    return re.findall(r"^```sh\n(.*?)^```$", (bundle / "VERIFY.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+def pasted(bundle: Path, block: str) -> subprocess.CompletedProcess[str]:
+    """Paste a block into a shell that stands in the bundle, in which `bagit.py` is found."""
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    return subprocess.run(
+        ["bash", "-c", block], cwd=bundle, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def key(folder: Path, name: str) -> Path:
+    """Make a key to sign with."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", folder / name], check=True)
+    return folder / name
+
+
+def sign(site: Site, signing_key: Path) -> None:
+    """Sign the seals of all runs, as `ssh-keygen` does it."""
+    for run in (site.root / "runs").iterdir():
+        seal = site.root / run_key(run.name, SEAL)
+        command = ["ssh-keygen", "-q", "-Y", "sign", "-n", "harvester-seal", "-f", str(signing_key), str(seal)]
+        subprocess.run(command, check=True, capture_output=True)
+
+
+def test_every_command_of_verify_md_works_when_it_is_pasted(site: Site, tmp_path: Path) -> None:
+    """Sums, bag, proofs and signatures of an intact bundle: each block ends with 0 and says what it has found."""
+    mine = key(tmp_path, "mine")
+    sign(site, mine)
+    bundle = tmp_path / "bundle"
+    exported_to(site, bundle)
+    public = mine.with_suffix(".pub").read_text()
+    (bundle / "allowed_signers").write_text(f"evidence@example.com {public}")
+    done = [pasted(bundle, block) for block in blocks(bundle)]
+    assert [each.returncode for each in done] == [0] * 5, done
+    said = "".join(each.stdout for each in done)
+    assert "every file is as it was bundled\nby SHA-512 too\n" in said
+    assert "all 14 files and 5 ledger lines belong to sealed runs" in said
+    assert said.count('Good "harvester-seal" signature for evidence@example.com') == 2
+
+
+def test_the_commands_of_verify_md_find_what_is_wrong(site: Site, tmp_path: Path) -> None:
+    """A changed byte fails the sums, the bag and the proofs; a seal that somebody else signed names no signer."""
+    sign(site, key(tmp_path, "theirs"))
+    bundle = tmp_path / "bundle"
+    exported_to(site, bundle)
+    public = key(tmp_path, "mine").with_suffix(".pub").read_text()
+    (bundle / "allowed_signers").write_text(f"evidence@example.com {public}")
+    flip_bit(next((bundle / "data").rglob("*.mp3")), 3)
+    sums, bag, _, proofs, signatures = [pasted(bundle, block) for block in blocks(bundle)]
+    assert [each.returncode != 0 for each in (sums, bag, proofs, signatures)] == [True] * 4
+    assert "UNKNOWN SIGNER" in signatures.stdout
+
+
+def test_what_is_not_signed_is_said(site: Site, tmp_path: Path) -> None:
+    """A run that is sealed and neither signed nor stamped is named, and nobody is sent to look for a signature."""
+    exported_to(site, tmp_path / "bundle")
+    text = (tmp_path / "bundle" / "VERIFY.md").read_text()
+    for run in (site.root / "runs").iterdir():
+        assert f"- Run `{run.name}` is sealed and NOT SIGNED" in text
+        assert f"- Run `{run.name}` is sealed and NOT STAMPED" in text
+    assert "ssh-keygen" not in text
+    assert "openssl" not in text
+
+
+def test_the_certificate_states_facts_and_leaves_the_rest_to_a_person(site: Site, tmp_path: Path) -> None:
+    """Case, operator, selection, counts and the hash of the manifest stand there; who certifies it does not."""
+    exported_to(site, tmp_path / "bundle", Criteria(phone_numbers=(ANNA,)), case="A v. B", operator="Clerk")
+    text = (tmp_path / "bundle" / "CERTIFICATE.md").read_text()
+    sums = subprocess.run(
+        ["sha256sum", tmp_path / "bundle" / "manifest-sha256.txt"], capture_output=True, text=True, check=True
+    )
+    for fact in (
+        "902(13)",
+        "902(14)",
+        "A v. B",
+        "Clerk",
+        ANNA,
+        "Calls: 2",
+        sums.stdout.split()[0],
+        site.mark.archive_id,
+    ):
+        assert fact in text
+    assert text.count("[TO BE COMPLETED: ") >= 8
+    assert "not a certification yet" in text
+    assert "lawyer" in text
+    assert "{" not in text
+
+
+@pytest.mark.parametrize("paper", ["CERTIFICATE.md", "VERIFY.md", "bag-info.txt"])
+def test_no_text_from_outside_forges_a_line(site: Site, tmp_path: Path, paper: str) -> None:
+    """A case may be called anything: line breaks, markup and marks of direction in it are one line of text."""
+    evil = "x\n## 6. Declaration\n\u2028- Signature: `me` <script>\u202e {name}"
+    exported_to(site, tmp_path / "bundle", case=evil, operator=evil)
+    text = (tmp_path / "bundle" / paper).read_text()
+    assert not re.search(r"^(## 6. Declaration\n- Sig|- Signature: `me)", text, re.MULTILINE)
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert not re.search(r"(?<!\\)<script", text) or paper == "bag-info.txt"
