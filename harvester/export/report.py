@@ -99,7 +99,7 @@ class Report:
             yield page_name(page.number), _later_page(page, last=last)
 
     def _first_page(self, bundle: Bundle) -> bytes:
-        title = bundle.case or f"{counted(bundle.calls, 'recorded call')}"
+        title = bundle.case or counted(bundle.calls, "call")
         return "".join(
             [
                 HEAD % visible_html(f"{title}: report"),
@@ -160,8 +160,9 @@ def _facts(bundle: Bundle) -> Iterator[Pair]:
         yield "Damaged", f'<b class="bad">{counted(bundle.damaged, "call")} with damaged files</b>'
     if bundle.erased:
         yield "Erased", f"{counted(bundle.erased, 'call')} of which files were erased on request"
-    sealed, runs = len(bundle.runs) - len(bundle.unsealed_runs), counted(len(bundle.runs), "run")
-    yield "Seals", f"{sealed:,}, of the {runs} that archived these calls"
+    runs, unsealed = len(bundle.runs), len(bundle.unsealed_runs)
+    sealed = "all" if not unsealed else f"{runs - unsealed:,}" if unsealed < runs else "none"
+    yield "Sealed", f"{sealed} of the {counted(runs, 'run')} that archived these calls"
     yield "To check it", f"{link('VERIFY.md')} tells how, {link('CERTIFICATE.md')} what was found"
 
 

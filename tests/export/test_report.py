@@ -287,6 +287,6 @@ def test_what_is_true_of_the_bundle_stands_on_the_first_page() -> None:
         "As of2026-11-26T02:00:00.000Z",
         "1 call with damaged files",
         "2 calls of which files were erased",
-        "0, of the 1 run",
+        "none of the 1 run that archived these calls",
     ):
         assert text in told
