@@ -1,6 +1,6 @@
 """Where log lines go: to standard error for a person or a machine, and to a file in the local state for later.
 
-In:   verbosity, form, folder.  Out: logging that is set up.
+In:   verbosity, form, folder.  Out: logging that is set up; why the file takes no more, where it does not.
 
 Control characters from outside (names, ids, answers) are escaped on every way out: a row must not be able to write on the
 terminal. Phone numbers, which links bear, are left out: logs are handed to strangers.
@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from harvester.errors import StorageError
 from harvester.mask import masked
 
 LOG_BYTES = 2 * 1024 * 1024
@@ -71,20 +72,28 @@ class _Screen(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 class _Kept(logging.handlers.RotatingFileHandler):
-    """Writes to the kept log until that takes no more: then it says so once, and the run goes on without.
+    """Writes to the kept log until that takes no more; why it does not is its `failure` then, which ends the run."""
 
-    The local disk being full ends a run all the same, by the checkpoint; a log alone is worth no call.
-    """
+    failure: StorageError | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.failure is None:
+            super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             super().handleError(record)
             return
-        logging.getLogger("harvester").removeHandler(self)
+        from harvester.archive import disk
+
+        try:
+            with disk.guarded("write", self.baseFilename):
+                raise error
+        except StorageError as failure:
+            self.failure = failure
         with suppress(OSError):  # what could not be written is tried once more by that
             self.close()
-        logging.getLogger(__name__).warning("no log is kept from here on: %s: %s", self.baseFilename, error.strerror)
 
 
 def set_up(*, verbose: int, quiet: bool, as_json: bool) -> None:
@@ -103,7 +112,7 @@ def set_up(*, verbose: int, quiet: bool, as_json: bool) -> None:
 def keep_in(path: Path | None) -> None:
     """Keep log lines in a file of limited size too, from now on in this one alone; None: in no file any more.
 
-    Where it cannot be written, the run goes on without.
+    Raises StorageError where there can be no such file.
     """
     root = logging.getLogger("harvester")
     for earlier in [each for each in root.handlers if isinstance(each, logging.handlers.RotatingFileHandler)]:
@@ -111,15 +120,20 @@ def keep_in(path: Path | None) -> None:
         earlier.close()
     if path is None:
         return
-    try:
+    from harvester.archive import disk  # here, because `--help` has no use for it
+
+    with disk.guarded("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = _Kept(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES - 1, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        logging.getLogger(__name__).warning("no log is kept: %s cannot be written (%s)", path, error.strerror)
-        return
     kept.setLevel(logging.INFO)
     kept.setFormatter(_Plain("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root.addHandler(kept)
+
+
+def failure() -> StorageError | None:
+    """Return why the kept log takes no more; None while it does, and where none is kept."""
+    kept = (each for each in logging.getLogger("harvester").handlers if isinstance(each, _Kept))
+    return next((each.failure for each in kept if each.failure), None)
 
 
 def note_in_file(message: str) -> None:

@@ -64,8 +64,8 @@ def _run_alone(meant: Meant, harvest: Harvest) -> int:
     settings = meant.first.settings
     local = _kept_vigil_over(meant.first, Account.as_json)
     check_report(meant)
-    logs.keep_in(local.log)
     try:
+        _keep_log(settings, local)
         account = _harvested(meant.first, harvest)
     except HarvestError as error:  # it has not begun; whoever reads the report in the morning must not find yesterday's
         deliver(settings, Account.of_nothing(_archive_of(meant.first), error).as_json())
@@ -119,7 +119,7 @@ def _attempt(resolved: Resolved, harvest: Harvest, document: Document) -> Accoun
     received: list[int] = []
     try:
         with _as_interrupts(received):
-            logs.keep_in(_kept_vigil_over(resolved, document).log)
+            _keep_log(settings, _kept_vigil_over(resolved, document))
             account = _harvested(resolved, harvest)
         text = _text_of(account, settings)
     except HarvestError as error:
@@ -177,10 +177,21 @@ def _harvested(resolved: Resolved, harvest: Harvest) -> Account:
     with Progress(shown=settings.progress and not settings.quiet) as progress:
         account = run_async(harvest, resolved, key, progress)
     log.log(logging.DEBUG if account.exit_code == 0 else logging.INFO, "%s", screen.verdict_text(account))
+    if (lost := logs.failure()) and str(lost) != account.error:  # the run was over by then
+        log.warning("%s", lost)
     return account
 
 
-def _note_unbegun(settings: Settings, error: ConfigError) -> None:
+def _keep_log(settings: Settings, local: LocalState) -> None:
+    """Keep the log of a run. Raises StorageError: what went wrong at night is to be read in the morning."""
+    try:
+        logs.keep_in(local.log)
+    except StorageError as error:
+        _note_unbegun(settings, error)
+        raise
+
+
+def _note_unbegun(settings: Settings, error: HarvestError) -> None:
     """Let `harvester status` tell of a night that could not begin. Another run that is at work is not disturbed."""
     local = local_state(settings)
     with suppress(LockedError, StorageError), local.locked():
@@ -208,7 +219,8 @@ def _given_up(resolved: Resolved, document: Document, folder: Path | None, sente
     settings = resolved.settings
     archive = settings.archive or Path()
     if folder is None and (folder := remembered_folder(state_folder(settings), archive)):
-        logs.keep_in(folder / LOG)
+        with suppress(StorageError):
+            logs.keep_in(folder / LOG)
     logs.note_in_file(sentence)
     if folder and not settings.dry_run:
         give_up(folder / BULLETIN, archive, sentence)

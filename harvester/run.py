@@ -18,7 +18,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import anyio
 import anyio.to_thread
 
-from harvester import crew, events
+from harvester import crew, events, logs
 from harvester.archive import disk
 from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.ledger import now_text
@@ -108,7 +108,7 @@ class _Run:
             ],
         )
         self._signals = Signals()
-        self._stop: Callable[[], None] = lambda: None
+        self._stop: Callable[[HarvestError | None], None] = lambda _: None
         self._rules = Rules(recordings=self._settings.recordings, grace_days=self._settings.recording_grace_days)
 
     async def dry(self, mark: Mark | None) -> Account:
@@ -138,7 +138,7 @@ class _Run:
         finally:
             if checkpoint:
                 checkpoint.close()
-        self._conclude(pipeline.failure)
+        self._conclude(pipeline.failure or logs.failure())
         return self._account
 
     async def real(self, mark: Mark) -> Account:
@@ -233,7 +233,7 @@ class _Run:
     async def _watched(self) -> AsyncIterator[None]:
         """Watch for signals during the block, and keep the bar alive; a second signal ends the process on the spot."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._signals.watch, lambda: self._stop(), self._progress.say)
+            tasks.start_soon(self._signals.watch, lambda: self._stop(None), self._progress.say)
             tasks.start_soon(self._tick)
             yield
             tasks.cancel_scope.cancel()
@@ -255,6 +255,8 @@ class _Run:
     def _count(self, outcome: Outcome) -> None:
         self._account.count(outcome)
         self._progress.counted(outcome)
+        if lost := logs.failure():
+            self._stop(lost)
 
     def _count_again(self, error: NotKeptError, calls: int) -> None:
         """Tell that the storage did not keep the files of so many calls, which are settled again."""
@@ -278,7 +280,7 @@ class _Run:
     def _close(self, archive: Archive, course: Course, failure: HarvestError | None) -> None:
         """Close the run. Where the storage does not take even that, the next run mends it. Blocks."""
         self._board.enter(CLOSING)
-        failure = archive.explained(failure)
+        failure = archive.explained(failure or logs.failure())
         try:
             coverage = course.conclude(ended_well=self._has_ended_well(failure))
             now = self._began_at.astimezone(self._settings.timezone)

@@ -1,5 +1,6 @@
 """What log lines look like, and where they go."""
 
+import errno
 import json
 import logging
 import os
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from harvester import logs
+from harvester.archive import disk
+from harvester.errors import StorageError
 
 NASTY = "call \x1b[2J\x07\r\nharvester: complete \u202egnp.exe\u2066 \x9b31m \x7f \u2028 \x00 \udcff end"
 ESCAPED = r"call \x1b[2J\x07\r\nharvester: complete \u202egnp.exe\u2066 \x9b31m \x7f \u2028 \x00 \udcff end"
@@ -138,15 +141,30 @@ def test_the_file_does_not_grow_without_end(tmp_path: Path) -> None:
     assert "89 xxx" in (tmp_path / "log").read_text()
 
 
-def test_a_folder_that_cannot_be_written_only_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A log that cannot be kept is no reason to miss a call."""
+def test_a_file_that_cannot_be_opened_is_an_error_of_the_storage(tmp_path: Path) -> None:
+    """It names the path, before a run has begun."""
     (tmp_path / "file").touch()
     set_up()
-    logs.keep_in(tmp_path / "file" / "log")
-    log.warning("still here")
-    first, second = capsys.readouterr().err.splitlines()
-    assert first.startswith(f"harvester: no log is kept: {tmp_path}/file/log cannot be written (")
-    assert second == "harvester: still here"
+    with pytest.raises(StorageError, match=f"^cannot write {tmp_path}/file/log: "):
+        logs.keep_in(tmp_path / "file" / "log")
+    assert logs.failure() is None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_file_that_takes_no_more_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first line that finds no room is the last one that is tried; the screen goes on, and the next file is asked anew."""
+    (tmp_path / "log").symlink_to("/dev/full")
+    set_up()
+    logs.keep_in(tmp_path / "log")
+    assert logs.failure() is None
+    log.warning("one")
+    lost = logs.failure()
+    log.warning("two")
+    assert str(lost) == f"cannot write {tmp_path}/log: {disk.ADVICE[errno.ENOSPC]}"
+    assert logs.failure() is lost
+    assert capsys.readouterr().err == "harvester: one\nharvester: two\n"
+    logs.keep_in(tmp_path / "other")
+    assert logs.failure() is None
 
 
 @pytest.mark.parametrize("loaded", ["", "import tqdm"])
@@ -188,7 +206,8 @@ def test_only_one_file_is_kept_at_a_time(tmp_path: Path) -> None:
         logs.keep_in(tmp_path / name)
         log.info("of the %s", name)
         logs.note_in_file(f"noted of the {name}")
-    logs.keep_in(tmp_path / "first" / "no folder")
+    with pytest.raises(StorageError):
+        logs.keep_in(tmp_path / "first" / "no folder")
     log.info("of the third")
     logs.keep_in(None)
     log.info("of all")

@@ -9,10 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from harvester.demo.server import Platform
+from harvester.demo.calls import CallBook
+from harvester.demo.faults import Fault
+from harvester.demo.server import Platform, serve
 from tests.fault import strace
 from tests.fault.conftest import CALLS as LISTED
-from tests.fault.invariants import assert_converges, assert_holds, assert_storage_error
+from tests.fault.invariants import (
+    assert_converges,
+    assert_holds,
+    assert_keyless,
+    assert_storage_error,
+    assert_verifies,
+)
 from tests.fault.scene import Scene, Tree, new_scene
 from tests.fault.strace import Traced, skip_unless_called, traced
 from tests.fault.sweep import sweep
@@ -115,15 +123,40 @@ async def test_a_checkpoint_that_takes_no_more_ends_the_run(
     await assert_converges(scene, undisturbed)
 
 
-async def test_a_log_that_takes_no_more_costs_no_call(scene: Scene, undisturbed: Tree) -> None:
-    """The log is for reading later: when it cannot be written, the screen says so once and the run goes on."""
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+async def test_a_log_that_takes_no_more_ends_the_run(tmp_path: Path, error: str) -> None:
+    """It stops taking calls: exit 6 with the path and what to do, said once; the next run goes on."""
+    book = CallBook(count=60, most_seconds=2, in_progress=0, late=0)
+    something_to_tell = Fault(where="recording", kind="reset", after=2, times=1)
+    async with serve(book, faults=[something_to_tell]) as platform:
+        scene = Scene(platform, tmp_path)
+        await scene.ends("--limit", "1")
+        (log,) = scene.state.glob("*/harvester.log")
+        done = await traced(scene, "write", f"error={error}", (log,), arguments=("--workers", "1"))
+        assert done.struck
+        assert_storage_error(done.ended, f"cannot write {log}: ")
+        assert done.ended.said.count(str(log)) == 1
+        assert done.ended.account
+        assert done.ended.account["unreached"] > 0
+        assert_keyless(scene, done.ended)
+        assert (await scene.ends()).exit_code == 0
+        assert_verifies(scene.archive, seed=1)
+
+
+async def test_a_log_that_cannot_be_opened_keeps_a_run_from_beginning(scene: Scene, undisturbed: Tree) -> None:
+    """Exit 6 with its path before the platform is asked; `harvester status` tells of it."""
     await scene.ends("--limit", "1")
     (log,) = scene.state.glob("*/harvester.log")
-    done = await traced(scene, "write", "error=ENOSPC", (log,), arguments=("--limit", "2"))
-    assert done.struck
-    assert done.ended.exit_code == 3
-    assert done.ended.said.count(str(log)) == 1
-    assert_holds(scene, done.ended, undisturbed)
+    log.unlink()
+    log.mkdir()
+    asked = len(scene.platform.requests)
+    ended = await scene.ends()
+    assert_storage_error(ended, f"cannot write {log}: ")
+    assert len(scene.platform.requests) == asked
+    told = await scene.cli("status")
+    assert f"cannot write {log}" in (told.stdout + told.stderr).decode()
+    log.rmdir()
+    assert_holds(scene, ended, undisturbed)
     await assert_converges(scene, undisturbed)
 
 
