@@ -70,6 +70,7 @@ class Bulletin(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str | None = None
     exit_code: int | None = None
     said: str | None = None  # the sentence that says what went wrong
+    alarms: tuple[str, ...] = ()  # also those that came up when the run's account in the archive was written already
 
 
 class Board:
@@ -97,7 +98,7 @@ class Board:
 
     def conclude(self, account: Account) -> None:
         """Say how the run has ended."""
-        self._end(account.verdict, account.exit_code, account.error)
+        self._end(account.verdict, account.exit_code, account.error, tuple(map(masked, account.alarms)))
 
     def fail(self, error: BaseException) -> None:
         """Say why there is no run."""
@@ -108,9 +109,9 @@ class Board:
         else:
             self._end("interrupted", EXIT_INTERRUPTED, None)
 
-    def _end(self, verdict: str, exit_code: int, said: str | None) -> None:
+    def _end(self, verdict: str, exit_code: int, said: str | None, alarms: tuple[str, ...] = ()) -> None:
         said = masked(said) if said else None
-        self._put(phase=ENDED, since=now_text(), verdict=verdict, exit_code=exit_code, said=said)
+        self._put(phase=ENDED, since=now_text(), verdict=verdict, exit_code=exit_code, said=said, alarms=alarms)
 
     def _put(self, **changed: object) -> None:
         if self._path is None:

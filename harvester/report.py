@@ -82,6 +82,9 @@ class Account(msgspec.Struct, kw_only=True):
     mended_runs: list[str] = msgspec.field(default_factory=list)
     alarms: list[str] = msgspec.field(default_factory=list)  # figures that leave the archive's own history
     strict: bool = False  # whether an alarm decides the exit code
+    seal: list[str] = msgspec.field(
+        default_factory=list
+    )  # who has vouched for it; known only after run.json was written
     warnings: list[str] = msgspec.field(default_factory=list)
     error: str | None = None
 
@@ -156,7 +159,7 @@ def lines_of(account: Account) -> list[str]:
     lines += trouble_of(account)
     if account.recordings[State.PENDING] or account.transcripts[State.PENDING]:
         lines.append("pending: not there yet, or not fetched yet; the next run asks again")
-    lines.append(_cost(account))
+    lines += [*(escaped(f"seal: {line}") for line in account.seal), _cost(account)]
     lines.append(escaped(_verdict(account)))
     return lines
 

@@ -32,6 +32,7 @@ from harvester.course import Course
 from harvester.crew import Crew
 from harvester.descriptors import afforded
 from harvester.errors import HarvestError, NotKeptError, StorageError
+from harvester.evidence.sealing import require
 from harvester.model import Call, Entry, Outcome, Query, RawPage
 from harvester.needs import Rules, decide, sift
 from harvester.opening import check_platform, open_api, recordings_of, warnings_of
@@ -46,6 +47,7 @@ from harvester.settings import Resolved
 from harvester.settle import Settler
 from harvester.signals import Signals
 from harvester.source import source_of
+from harvester.vouching import vouch_for, vouchers_of
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ async def harvest(resolved: Resolved, key: str, progress: Progress) -> Account:
     local = local_state(settings)
     place = None if settings.dry_run else local.bulletin
     with local.locked(), board_for(place, local.archive, progress.counts) as board:
+        require(vouchers_of(settings))
         mark = local.expected_mark(must_exist=settings.must_exist)
         async with open_api(settings, key, progress) as api:
             owner = await check_platform(api, settings)
@@ -152,7 +155,8 @@ class _Run:
             self._board.enter(WORKING, self._account.run)
             async with self._watched():
                 failure = await self._fill(archive, checkpoint, course)
-                await anyio.to_thread.run_sync(self._close, archive, course, failure)
+                if await anyio.to_thread.run_sync(self._close, archive, course, failure):
+                    await vouch_for(self._account, archive.root, settings, lambda: self._signals.received is not None)
         finally:
             archive.abandon()
             checkpoint.close()
@@ -277,8 +281,8 @@ class _Run:
             error=failure,
         )
 
-    def _close(self, archive: Archive, course: Course, failure: HarvestError | None) -> None:
-        """Close the run. Where the storage does not take even that, the next run mends it. Blocks."""
+    def _close(self, archive: Archive, course: Course, failure: HarvestError | None) -> bool:
+        """Close the run; False: the storage does not take even that, and the next run mends it. Blocks."""
         self._board.enter(CLOSING)
         failure = archive.explained(failure or logs.failure())
         try:
@@ -291,3 +295,5 @@ class _Run:
             archive.close(events.sums(self._account), self._account.as_json(), coverage)
         except StorageError as error:
             self._conclude(archive.explained(failure or error))
+            return False
+        return True

@@ -119,7 +119,9 @@ def status_text(status: Status) -> str:
         lines.append("no run has written anything yet")
     else:
         last = status.last_run
-        code = "" if last.exit_code is None else f", exit code {last.exit_code}"
+        own = status.attempt if status.attempt and status.attempt.run == last.run else None
+        ended = own.exit_code if own and own.exit_code is not None and last.exit_code is not None else last.exit_code
+        code = "" if ended is None else f", exit code {ended}"
         since = f" since {last.listed_from}" if last.listed_from else ""
         listed = "" if last.listed is None else f", {counted(last.listed, 'call')} listed{since}"
         lines.append(f"last run {last.run}: {last.verdict}{code}{listed}")
@@ -128,7 +130,7 @@ def status_text(status: Status) -> str:
         if last.error:
             lines.append(last.error)
         lines += [f"not proven whole: {reason}" for reason in last.windows_unproven]
-        lines += [f"alarm: {alarm}" for alarm in last.alarms]
+        lines += [f"alarm: {alarm}" for alarm in dict.fromkeys((*last.alarms, *(own.alarms if own else ())))]
         lines += [f"warning: {warning}" for warning in last.warnings]
     for word, opened in (("failed", status.failed), ("pending", status.pending)):
         lines.append(f"{counted(len(opened), 'call')} {word}")

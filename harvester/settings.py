@@ -143,6 +143,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float, Setting(values.number(0, 366), "days after a call's end in which its recording may still appear")
     ] = 3.0
 
+    seal_ssh_key: Annotated[
+        Path | None,
+        Setting(
+            values.path,
+            "key of SSH that signs the seal of each run: a private one, or the public one of a key in an agent or on hardware",
+        ),
+    ] = None
+    seal_tsa_url: Annotated[
+        str | None, Setting(values.authority_url, "authority that stamps the seal of each run with the time (RFC 3161)")
+    ] = None
+    seal_tsa_ca: Annotated[
+        Path | None,
+        Setting(
+            values.path,
+            "file (PEM) of the root certificates to one of which a stamp must lead",
+            default_text="the authorities that this machine trusts",
+        ),
+    ] = None
+
     timezone: Annotated[
         zoneinfo.ZoneInfo,
         Setting(values.zone, "zone of the dated folders, and of times that the platform sends without one"),

@@ -211,6 +211,28 @@ def api_url(value: object) -> str:
     return str(url)
 
 
+def authority_url(value: object) -> str:
+    """The address of a time-stamping authority: https or http, since its answers are signed; no user, query or fragment.
+
+    Those may be secrets, and the ledger tells the settings of a run.
+    """
+    allowed = "a URL such as https://tsa.example.com/rfc3161, without user and query"
+    try:
+        url = URL(text(value))
+    except ValueError:
+        raise ValueError(allowed) from None
+    if (
+        not url.host
+        or url.scheme not in ("http", "https")
+        or url.user
+        or url.password
+        or url.query_string
+        or url.fragment
+    ):
+        raise ValueError(allowed)
+    return str(url)
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback

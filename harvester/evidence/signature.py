@@ -32,7 +32,7 @@ DEADLINE_SECONDS = 30.0
 LARGEST_BYTES = 16 * 1024
 """Of a signature; that of a 16,384-bit RSA key has 6 kB. So much fits into every system's pipe at once."""
 
-LARGEST_KEY_BYTES = 64 * 1024
+KEY_HEAD_BYTES = 64
 SAID_CHARACTERS = 300
 NOISE = ("Signing data on standard input", "@", "Signing (stdin) failed")
 KEY_STARTS = (b"-----BEGIN ", b"ssh-", b"sk-ssh-", b"sk-ecdsa-", b"ecdsa-")
@@ -53,7 +53,7 @@ def require_key(key: Path) -> None:
     """
     try:
         with key.open("rb") as file:
-            head = file.read(LARGEST_KEY_BYTES)
+            head = file.read(KEY_HEAD_BYTES)
     except OSError as error:
         raise ConfigError(f"seal_ssh_key: the key {key} cannot be read: {error.strerror}") from None
     if not head.lstrip().startswith(KEY_STARTS):

@@ -68,6 +68,10 @@ class Authority:
         """Answer from now on that the kind of hash is not taken."""
         self._settle("sha512")
 
+    def answer_sha256(self) -> None:
+        """Answer as at first."""
+        self._settle("sha256, sha512")
+
     def _settle(self, digests: str) -> None:
         text = SETTINGS.format(folder=self.folder, chain=self.chain, digests=digests)
         (self.folder / "tsa.cnf").write_text(f"[req]\ndistinguished_name = name\n[name]\n{text}")
