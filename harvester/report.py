@@ -155,8 +155,7 @@ class Account(msgspec.Struct, kw_only=True):
 
 def lines_of(account: Account) -> list[str]:
     """Return what the screen shows of an account; the verdict is the last line."""
-    lines = _table(account) if account.listed or not account.error else []
-    lines += trouble_of(account)
+    lines = [*(_table(account) if account.listed or not account.error else []), *trouble_of(account)]
     if account.recordings[State.PENDING] or account.transcripts[State.PENDING]:
         lines.append("pending: not there yet, or not fetched yet; the next run asks again")
     lines += [*(escaped(f"seal: {line}") for line in account.seal), _cost(account)]
