@@ -194,7 +194,7 @@ def verify(
 @click.option("--zip", "as_zip", is_flag=True, help="Make one zip file instead of a folder.")
 @click.option("--include-damaged", is_flag=True, help="Export damaged files too, and say so in the bundle.")
 @click.option("-n", "--dry-run", is_flag=True, help="Tell what would be exported; write nothing.")
-@with_settings("archive", "talk")
+@with_settings("archive", "evidence", "talk")
 def export(target: Path, **typed: Any) -> None:
     """Make a bundle of a part of the archive that a stranger can check: TARGET, a new folder, or a zip file.
 

@@ -49,6 +49,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool = False
     case: str | None = None
     operator: str | None = None
+    reason: str | None = None
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +147,7 @@ class _Making:
             account=self._mark.account,
             case=self._order.case,
             operator=self._order.operator,
+            reason=self._order.reason,
             selected=self._order.criteria.in_words(),
             as_of=self._selection.as_of,
             calls=self._calls,
@@ -203,7 +205,7 @@ def _notes(selection: Selection) -> Iterator[str]:
 def _name_of(order: Order, mark: Mark, selection: Selection) -> str:
     """Return a name that is made of what the bundle holds."""
     digest = hashlib.sha256()
-    for said in (mark.archive_id, selection.as_of, order.criteria.in_words(), order.case, order.operator):
+    for said in (mark.archive_id, selection.as_of, order.criteria.in_words(), order.case, order.operator, order.reason):
         digest.update(f"{said}\n".encode("utf-8", "replace"))
     for seq, sha256 in selection.line_hashes():
         digest.update(f"{seq} {sha256}\n".encode())

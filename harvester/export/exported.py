@@ -96,6 +96,7 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     account: str | None
     case: str | None
     operator: str | None
+    reason: str | None = None  # why it was exported
     selected: str  # by what the calls were chosen, in words
     as_of: str  # end of the newest run of the archive that has closed, UTC: the state that was exported
     calls: int

@@ -21,6 +21,7 @@ from harvester.export.bundle import Made, Order
 from harvester.export.criteria import Criteria
 from harvester.logs import escaped
 from harvester.place import local_state
+from harvester.provenance import system_user
 from harvester.report import SHOWN, counted, size_text
 
 
@@ -48,6 +49,9 @@ def order_of(meant: Meant, target: Path, typed: Mapping[str, Any]) -> Order:
         as_zip=typed["as_zip"],
         include_damaged=typed["include_damaged"],
         dry_run=typed["dry_run"],
+        case=settings.case,
+        operator=settings.operator or system_user(),
+        reason=settings.reason,
     )
 
 

@@ -59,6 +59,8 @@ def info(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "Bag-Software-Agent", f"harvester {harvester.__version__}"
     yield "Case", bundle.case or NONE_GIVEN
     yield "Operator", bundle.operator or NONE_GIVEN
+    if bundle.reason:
+        yield "Reason", bundle.reason
     yield "Archive-Id", bundle.archive_id
     yield "Archive-As-Of", bundle.as_of
     yield "Platform", bundle.platform
@@ -127,6 +129,7 @@ def _filled_in(facts: Facts) -> dict[str, str]:
         "name": bundle.name,
         "case": escaped_md(bundle.case or NONE_GIVEN),
         "operator": escaped_md(bundle.operator or NONE_GIVEN),
+        "reason": escaped_md(bundle.reason or NONE_GIVEN),
         "selected": escaped_md(bundle.selected),
         "calls": f"{bundle.calls:,}",
         "files": counted(bundle.files, "file"),
@@ -178,6 +181,7 @@ before the trial or hearing, and for the records and the certification to be mad
 - Bundle: `{name}`
 - Case: {case}
 - Exported by: {operator}
+- Reason: {reason}
 - Selected by: {selected}
 - Calls: {calls}; payload: {files}, {bytes} bytes below `data/`
 - Archive: `{archive_id}`, as it stood at {as_of}

@@ -13,6 +13,7 @@ import pytest
 from harvester.errors import ConfigError, LockedError, StorageError
 from harvester.export.criteria import Criteria
 from harvester.export.target import Target
+from harvester.provenance import system_user
 from tests.archive.sites import Site, flip_bit
 from tests.export.bundles import ANNA, BORIS, DAY, calls_of, exported_to, files_of, info_of, large_recording, typed
 
@@ -74,6 +75,18 @@ def test_the_bag_tells_what_it_is(site: Site, tmp_path: Path) -> None:
     newest = max(line["at"] for path in site.root.glob("runs/*") for line in site.lines(path.name))
     assert (info["Archive-As-Of"], info["Bagging-Date"]) == (newest, newest[:10])
     assert files_of(tmp_path / "bundle")["bagit.txt"] == b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
+
+
+def test_case_operator_and_reason_are_settings(site: Site, tmp_path: Path) -> None:
+    """Flags set them; the operator is the system's user where nobody says who it is."""
+    assert (
+        typed(site, tmp_path / "one", "--case", "2026-0042", "--operator", "Ada", "--reason", "Subpoena").returncode
+        == 0
+    )
+    info = info_of(tmp_path / "one")
+    assert (info["Case"], info["Operator"], info["Reason"]) == ("2026-0042", "Ada", "Subpoena")
+    assert typed(site, tmp_path / "two").returncode == 0
+    assert info_of(tmp_path / "two")["Operator"] == system_user()
 
 
 def test_the_same_selection_of_the_same_archive_is_the_same_byte_for_byte(site: Site, tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harvester.archive.layout import SEAL, run_key
+from harvester.archive.layout import SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
 from harvester.export.criteria import Criteria
 from tests.archive.sites import Site, flip_bit
+from tests.evidence.tsa import Authority
 from tests.export.bundles import ANNA, exported_to
 
 
@@ -40,20 +41,45 @@ def sign(site: Site, signing_key: Path) -> None:
         subprocess.run(command, check=True, capture_output=True)
 
 
+def stamp(site: Site, authority: Authority) -> None:
+    """Have the signatures of all runs stamped by an authority, and keep its certificate beside the stamps, as a run does."""
+    for run in (site.root / "runs").iterdir():
+        signature, query = site.root / run_key(run.name, SIGNATURE), authority.folder / "asked.tsq"
+        command = ["openssl", "ts", "-query", "-data", str(signature), "-sha256", "-cert", "-out", str(query)]
+        subprocess.run(command, check=True, capture_output=True)
+        (site.root / run_key(run.name, STAMP)).write_bytes(authority.stamp(query.read_bytes()))
+        (site.root / run_key(run.name, STAMP_CHAIN)).write_bytes((authority.folder / "tsa.pem").read_bytes())
+
+
 def test_every_command_of_verify_md_works_when_it_is_pasted(site: Site, tmp_path: Path) -> None:
-    """Sums, bag, proofs and signatures of an intact bundle: each block ends with 0 and says what it has found."""
-    mine = key(tmp_path, "mine")
+    """Sums, bag, proofs, signatures and stamps of an intact bundle: each block ends with 0 and says what it has found."""
+    mine, authority = key(tmp_path, "mine"), Authority(tmp_path / "tsa")
     sign(site, mine)
+    stamp(site, authority)
     bundle = tmp_path / "bundle"
     exported_to(site, bundle)
     public = mine.with_suffix(".pub").read_text()
     (bundle / "allowed_signers").write_text(f"evidence@example.com {public}")
+    (bundle / "authority.pem").write_bytes(authority.root.read_bytes())
     done = [pasted(bundle, block) for block in blocks(bundle)]
-    assert [each.returncode for each in done] == [0] * 5, done
+    assert [each.returncode for each in done] == [0] * 7, done
     said = "".join(each.stdout for each in done)
     assert "every file is as it was bundled\nby SHA-512 too\n" in said
     assert "all 14 files and 5 ledger lines belong to sealed runs" in said
     assert said.count('Good "harvester-seal" signature for evidence@example.com') == 2
+    assert said.count("Verification: OK") == 2
+    assert said.count("Time stamp: ") == 2
+
+
+def test_a_stamp_of_another_authority_is_found(site: Site, tmp_path: Path) -> None:
+    """Whoever makes stamps himself is not the authority whose root the recipient trusts."""
+    sign(site, key(tmp_path, "mine"))
+    stamp(site, Authority(tmp_path / "forger"))
+    bundle = tmp_path / "bundle"
+    exported_to(site, bundle)
+    (bundle / "authority.pem").write_bytes(Authority(tmp_path / "tsa").root.read_bytes())
+    done = pasted(bundle, blocks(bundle)[-2])
+    assert (done.returncode, "NOT GOOD: evidence/runs/" in done.stdout) == (1, True)
 
 
 def test_the_commands_of_verify_md_find_what_is_wrong(site: Site, tmp_path: Path) -> None:
