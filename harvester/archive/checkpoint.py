@@ -13,17 +13,18 @@ import datetime as dt
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
 from harvester.archive import ledger
+from harvester.archive.database import DAMAGED, remove, storage
 from harvester.archive.layout import UNDATED
 from harvester.archive.ledger import RUN_STARTED, Position
 from harvester.archive.table import COLUMNS, FORMAT, LEARN, LEFT_OUT, SCHEMA, UNSETTLED, entry_from, entry_of, row_of
-from harvester.errors import LedgerError, StorageError
+from harvester.errors import LedgerError
 from harvester.model import Entry, PastRun
 
 log = logging.getLogger(__name__)
@@ -35,9 +36,6 @@ CHECKED_BYTES = 32 * 1024 * 1024
 """Up to this size, about 150,000 calls, every page is looked at when the checkpoint is opened. Beyond, reading it all would
 cost every night seconds; a run that meets damage there ends with a StorageError, and leaves a note by which the next one
 rebuilds the checkpoint."""
-
-DAMAGED = ".damaged"
-"""What the name of that note ends in."""
 
 MEMORY = Path(":memory:")
 """The path of a checkpoint that lies in memory and is gone when it is closed."""
@@ -62,8 +60,8 @@ class Checkpoint:
             return cls._read_to_the_end(path, archive, archive_id)
         except UNFIT as error:
             log.warning("the checkpoint %s does not fit the archive (%s); rebuilding it from the ledgers", path, error)
-        _remove(path)
-        with _storage(path):
+        remove(path)
+        with storage(path):
             return cls._read_to_the_end(path, archive, archive_id)
 
     @classmethod
@@ -76,7 +74,7 @@ class Checkpoint:
             return cls._read_to_the_end(MEMORY, archive, archive_id, copy_of=path)
         except UNFIT as error:
             log.info("the checkpoint %s is of no use (%s); reading the ledgers instead", path, error)
-        with _storage(MEMORY):
+        with storage(MEMORY):
             return cls._read_to_the_end(MEMORY, archive, archive_id)
 
     @classmethod
@@ -92,7 +90,7 @@ class Checkpoint:
     def find(self, ids: Iterable[str]) -> dict[str, Entry]:
         """Return the entries of those of the ids that the archive knows."""
         query = f"SELECT {COLUMNS} FROM entry WHERE id = ?"
-        with _storage(self.path):
+        with storage(self.path):
             rows = (self._db.execute(query, (call_id,)).fetchone() for call_id in ids)
             return {row[0]: entry_from(row) for row in rows if row}
 
@@ -119,7 +117,7 @@ class Checkpoint:
             query = f"SELECT {COLUMNS} FROM entry WHERE {which} AND (place, id) > (?, ?) ORDER BY place, id LIMIT ?"
             last = ("", "")
             while True:
-                with _storage(self.path):
+                with storage(self.path):
                     rows = self._db.execute(query, (*last, ENTRIES_PER_BATCH)).fetchall()
                 yield from map(entry_from, rows)
                 if len(rows) < ENTRIES_PER_BATCH:
@@ -134,7 +132,7 @@ class Checkpoint:
         """Yield the id of every call that the platform is not known to have deleted, a batch at a time."""
         last = ""
         while True:
-            with _storage(self.path):
+            with storage(self.path):
                 query = "SELECT id FROM entry WHERE id > ? AND NOT gone ORDER BY id LIMIT ?"
                 ids = [row[0] for row in self._db.execute(query, (last, ENTRIES_PER_BATCH))]
             yield from ids
@@ -144,28 +142,28 @@ class Checkpoint:
 
     def oldest_place(self) -> str | None:
         """Return the place of the oldest call that is dated, such as `2025/08/04/123`; None where there is none."""
-        with _storage(self.path):
+        with storage(self.path):
             (place,) = self._db.execute("SELECT min(place) FROM entry WHERE place GLOB '[0-9]*'").fetchone()
         return None if place is None else str(place)
 
     @property
     def runs_begun(self) -> int:
         """How many runs have begun, those included that never closed and have told nothing of their coverage."""
-        with _storage(self.path):
+        with storage(self.path):
             return int(self._about("runs_begun") or 0)
 
     def past_runs(self) -> list[PastRun]:
         """Return what closed runs have told of their coverage, oldest first."""
-        with _storage(self.path):
+        with storage(self.path):
             rows = self._db.execute("SELECT past FROM run ORDER BY number").fetchall()
             return [_past_run.decode(row[0]) for row in rows]
 
     def _tally(self, what: str) -> int:
-        with _storage(self.path):
+        with storage(self.path):
             return int(self._db.execute(f"SELECT {what} FROM tally").fetchone()[0])
 
     def _count(self, which: str) -> int:
-        with _storage(self.path):
+        with storage(self.path):
             return int(self._db.execute(f"SELECT count(*) FROM entry WHERE {which}").fetchone()[0])
 
     def learn(
@@ -175,7 +173,7 @@ class Checkpoint:
 
         The lines must be durable already. Raises StorageError.
         """
-        with _storage(self.path):
+        with storage(self.path):
             self._learn(entries, position, runs, begun)
 
     @property
@@ -275,23 +273,3 @@ class _StaleError(LedgerError):
 
 UNFIT = (OSError, sqlite3.Error, LedgerError, ValueError)
 """What a checkpoint raises that is lost, noise, damaged or stale. A LedgerError may be the ledger's own, and then comes again."""
-
-
-def _remove(path: Path) -> None:
-    with _storage(path):
-        for suffix in ("", "-wal", "-shm", "-journal", DAMAGED):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-
-
-@contextmanager
-def _storage(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError, ValueError) as error:  # ValueError: what it holds is noise
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-            with suppress(OSError):
-                path.with_name(path.name + DAMAGED).touch()
-        raise StorageError(
-            f"cannot use the checkpoint {path}: {error}; it is an index only: the next run rebuilds one that is damaged; else "
-            "delete it, or name another local place with --checkpoint"
-        ) from error

@@ -18,6 +18,7 @@ from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, PARTS, run_key
 from harvester.archive.ledger import Event
 from harvester.archive.manifest import write_manifest
 from harvester.archive.seal import announce_seal, is_to_be_sealed, write_seal
+from harvester.archive.torn import mend_ledger
 from harvester.model import State
 
 NO_PROVENANCE = frozenset({"seq", "prev", "at", "event", "run", "seal"})
@@ -47,7 +48,7 @@ def close_cut_off(root: Path, run_id: str) -> int:
 
     An account that lies there already is the run's own: the crash came between it and the manifest.
     """
-    torn = ledger.mend(root, run_id)
+    torn = mend_ledger(root, run_id)
     account = None
     if not disk.exists(root / run_key(run_id, ACCOUNT)):
         sums = {"run": run_id, "verdict": "interrupted", **_sums_of(root, run_id)}

@@ -34,6 +34,7 @@ from harvester.archive.mark import require_mark
 from harvester.archive.quickness import Quickness
 from harvester.archive.seal import FORM
 from harvester.archive.stage import Deposit, Draft, Staged
+from harvester.archive.torn import torn_bytes
 from harvester.errors import HarvestError, MarkError, StorageError
 from harvester.model import PAGE, Coverage, Entry, File, Outcome, PastRun
 
@@ -247,7 +248,7 @@ class Archive:
     def _sweep_unbegun(self, run_id: str) -> int:
         """Remove the folder of a run without a whole line; its torn one would break the chain for who reads it by `cat`."""
         path = self.root / run_key(run_id, LEDGER)
-        torn = ledger.torn_bytes(self.root, run_id) if disk.exists(path) else 0
+        torn = torn_bytes(self.root, run_id) if disk.exists(path) else 0
         disk.remove_tree(path.parent)
         disk.sync_folder(path.parent.parent)
         return torn

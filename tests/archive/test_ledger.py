@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from harvester.archive import ledger
 from harvester.archive.layout import LEDGER, run_key
 from harvester.archive.ledger import GENESIS, Event, Ledger, Line, Position
+from harvester.archive.torn import mend_ledger, torn_bytes
 from harvester.errors import LedgerError, StorageError
 
 FIRST, SECOND, THIRD = "20261123T020001Z-00000001", "20261124T020001Z-00000002", "20261125T020001Z-00000003"
@@ -153,9 +154,9 @@ def test_a_torn_last_line_is_left_out_and_cut(archive: Path, torn: bytes) -> Non
     whole = path.read_bytes()
     path.write_bytes(whole + torn)
     assert len(lines(archive)) == len(list(ledger.whole_lines(archive, THIRD))) + 3 == 6
-    assert (ledger.torn_bytes(archive, THIRD), ledger.mend(archive, THIRD)) == (len(torn), len(torn))
+    assert (torn_bytes(archive, THIRD), mend_ledger(archive, THIRD)) == (len(torn), len(torn))
     assert path.read_bytes() == whole
-    assert ledger.mend(archive, THIRD) == 0
+    assert mend_ledger(archive, THIRD) == 0
 
 
 @pytest.mark.parametrize("left", [None, b"", b'{"seq":1'])
