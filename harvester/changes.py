@@ -91,7 +91,7 @@ def read_changes(settings: Settings, most: int | None = None) -> Changes:
     """
     archive = local_state(settings).archive
     require_mark(archive)
-    ids = ledger.run_ids(archive)
+    ids = ledger.run_ids_of(archive, ledger.HARVEST)
     if not ids:
         return Changes(archive=disk.path_text(archive))
     changed, closed_at = 0, None

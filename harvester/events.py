@@ -39,6 +39,7 @@ def sums(account: Account) -> Event:
         "exit_code": account.exit_code,
         "listed": account.listed,
         "revisited": account.revisited,
+        "erased_calls": account.erased,
         "recordings": dict(account.recordings),
         "transcripts": dict(account.transcripts),
         "windows_proven": account.windows_proven,

@@ -183,6 +183,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     )
     left: bool = False  # its recording is pending because recordings were switched off
     gone: bool = False  # the platform has the call itself no more; the archive keeps what it holds of it
+    erased: bool = False  # its files were erased on purpose: it is never fetched again
     reason: str | None = None  # why it is pending, failed or gone
 
 
@@ -223,6 +224,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int = 0  # written for this call
     reason: str | None = None  # why it failed, is pending or gone; None otherwise
     known: bool = False  # the archive said so already; this run has learnt nothing new
+    erased: bool = False  # it was erased from the archive, and is left alone
     unproven: bool = False  # the recording was saved by this run, and nothing proves that it is whole
     quote: str = ""  # how what came instead of the recording begins: for the screen, not for any file of the archive
 

@@ -4,7 +4,8 @@ In:   a `Call`, its `Entry` or None, the `Rules`, the time.  Out: `Needs`.
 
 Three questions, each with one answer: is the row another one than the one we hold (then it becomes a new version), how does its
 transcript stand, how does its recording stand. What is not there yet is pending for as long as it may still come; after that it
-is absent. A changed row is always looked at anew, so nothing that comes late is lost for ever.
+is absent. A changed row is always looked at anew, so nothing that comes late is lost for ever. A call that was erased needs
+nothing ever again.
 """
 
 from __future__ import annotations
@@ -36,14 +37,31 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     left: bool = False  # the recording is not fetched only because recordings are switched off
     reason: str | None = None
     news: bool = True  # False: the archive knows all of this already, and nothing need be written, not even a line
+    erased: bool = False  # it is left alone because it was erased from the archive
 
     def outcome(self, call: Call) -> Outcome:
         """Return the outcome of a call that needs nothing to be written."""
-        return Outcome(id=call.id, recording=self.recording, transcript=self.transcript, reason=self.reason, known=True)
+        return Outcome(
+            id=call.id,
+            recording=self.recording,
+            transcript=self.transcript,
+            reason=self.reason,
+            known=True,
+            erased=self.erased,
+        )
 
 
 def decide(call: Call, entry: Entry | None, rules: Rules, now: dt.datetime) -> Needs:
     """Decide what a call needs. `now` is aware."""
+    if entry and entry.erased:
+        return Needs(
+            new_version=False,
+            fetch=False,
+            recording=State.UNCHANGED,
+            transcript=State.UNCHANGED,
+            news=entry.gone,
+            erased=True,
+        )
     changed = entry is None or entry.digest != call.digest
     transcript = _transcript(call, changed=changed, rules=rules, now=now)
     fetch, recording, reason = _recording(call, entry, rules, now)

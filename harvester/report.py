@@ -63,6 +63,7 @@ class Account(msgspec.Struct, kw_only=True):
     proven_through: dt.date | None = None  # every call up to this day is proven to have been listed
     listed: int = 0
     revisited: int = 0  # not listed, and asked for by their ids
+    erased: int = 0  # of both, and left alone: the archive has erased them, and they count as unchanged
     unreached: int = 0  # of both, and the run ended before they were settled
     recordings: Counter[str] = msgspec.field(default_factory=Counter)
     transcripts: Counter[str] = msgspec.field(default_factory=Counter)
@@ -101,6 +102,7 @@ class Account(msgspec.Struct, kw_only=True):
         self.recordings[outcome.recording] += 1
         self.transcripts[outcome.transcript] += 1
         self.written_bytes += outcome.bytes
+        self.erased += outcome.erased
         if outcome.unproven:
             self.unproven.append(outcome.id)
         if outcome.recording is State.FAILED:
@@ -225,6 +227,10 @@ def _table(account: Account) -> list[str]:
     ]
     for label, counts in (("recordings", account.recordings), ("transcripts", account.transcripts)):
         lines.append(f"{label:12}" + "".join(f"{counts[state]:>11,}" for state in states))
+    if account.erased:
+        lines.append(
+            f"{counted(account.erased, 'call')} of the unchanged: erased from the archive, and never fetched again"
+        )
     if account.unreached:
         lines.append(f"{counted(account.unreached, 'call')} listed and not reached; the next run takes them")
     return lines

@@ -48,10 +48,15 @@ def kept(entry: Entry, reason: str | None) -> Outcome:
     """Return the outcome of a call that stays as the archive has it."""
 
     def now(state: State) -> State:
-        return State.UNCHANGED if state is State.SAVED else state
+        return State.UNCHANGED if state is State.SAVED or entry.erased else state
 
     return Outcome(
-        id=entry.id, recording=now(entry.recording), transcript=now(entry.transcript), reason=reason, known=True
+        id=entry.id,
+        recording=now(entry.recording),
+        transcript=now(entry.transcript),
+        reason=reason,
+        known=True,
+        erased=entry.erased,
     )
 
 

@@ -25,8 +25,9 @@ from harvester.archive.ledger import now_text
 from harvester.archive.local import LocalState
 from harvester.archive.mark import Mark, check_owner, hold, write_mark
 from harvester.archive.pages import Pages
-from harvester.archive.stage import Stager, gone_draft
+from harvester.archive.stage import Stager
 from harvester.archive.store import Archive, new_run_id
+from harvester.archive.tidings import gone_draft
 from harvester.bulletin import CLOSING, WORKING, Board, board_for
 from harvester.course import Course
 from harvester.crew import Crew

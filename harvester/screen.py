@@ -110,7 +110,8 @@ def settings_json(resolved: Resolved) -> bytes:
 def status_text(status: Status) -> str:
     """Return how the last run ended and what is still open."""
     gone = f", {status.gone:,} of them gone from the platform" if status.gone else ""
-    lines = [f"archive {status.archive}, {counted(status.calls, 'call')}{gone}"]
+    erased = f", {status.erased:,} of them erased" if status.erased else ""
+    lines = [f"archive {status.archive}, {counted(status.calls, 'call')}{gone}{erased}"]
     if status.running:
         lines.append("a run is going on; what follows is as far as it has got")
     if told := attempt_text(status.attempt, status.running, status.last_run):

@@ -18,6 +18,7 @@ import anyio.to_thread
 from harvester.archive.part import Part
 from harvester.archive.proof import Judge
 from harvester.archive.stage import Draft, Failure, Received, Stager
+from harvester.archive.tidings import back_draft
 from harvester.crew import Crew
 from harvester.errors import LinkError, NotKeptError, PlatformError, RecordingError
 from harvester.mask import masked
@@ -72,6 +73,8 @@ class Settler:
 
         After a NotKeptError it may be called once more: everything is fetched and written anew, into new files.
         """
+        if entry and entry.erased:
+            return back_draft(entry)
         needs = decide(call, entry, self._rules, dt.datetime.now(dt.UTC))
         if not needs.fetch:
             return await self._stage(call, entry, needs)

@@ -66,6 +66,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     archive: str
     calls: int
     gone: int  # calls that the platform has no more
+    erased: int  # calls of which the archive has erased what it held
     running: bool
     last_run: LastRun | None
     attempt: Bulletin | None  # the run that is going on, or the last attempt at one, by this machine
@@ -91,11 +92,12 @@ def read_status(settings: Settings) -> Status:
     with closing(Checkpoint.copied(local.checkpoint, local.archive, mark.archive_id)) as checkpoint:
         entries = list(checkpoint.unsettled())
         calls, left_out = checkpoint.count(), checkpoint.count_left_out()
-        gone = calls - checkpoint.count_present()
+        gone, erased = calls - checkpoint.count_present(), checkpoint.count_erased()
     return Status(
         archive=disk.path_text(local.archive),
         calls=calls,
         gone=gone,
+        erased=erased,
         running=running,
         last_run=last_run,
         attempt=attempt,
@@ -141,11 +143,11 @@ def attempt_text(attempt: Bulletin | None, running: bool, last_run: LastRun | No
 
 
 def _newest_run(local: LocalState) -> tuple[bool, LastRun | None]:
-    """Tell whether a run is going on, and what is known of the newest one.
+    """Tell whether a run is going on, and what is known of the newest one that harvests: holds and erasures are passed over.
 
     The order matters: a run that was there before the lock was found free has ended, and has its account unless it was cut off.
     """
-    begun, unbegun = ledger.run_ids(local.archive), ledger.unbegun_ids(local.archive)
+    begun, unbegun = ledger.run_ids_of(local.archive, ledger.HARVEST), ledger.unbegun_ids(local.archive)
     running = local.is_locked()
     newest = max(begun[-1:] + unbegun, default=None)
     if newest is None:

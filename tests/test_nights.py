@@ -20,7 +20,7 @@ import anyio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harvester.archive.stage import DELETED
+from harvester.archive.tidings import DELETED
 from harvester.demo.calls import CallBook
 from harvester.demo.faults import Fault
 from harvester.demo.options import Options

@@ -15,14 +15,14 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
 from harvester.archive import ledger
 from harvester.archive.database import DAMAGED, remove, storage
 from harvester.archive.layout import UNDATED
-from harvester.archive.ledger import RUN_STARTED, Position
+from harvester.archive.ledger import HARVEST, RUN_STARTED, Position
 from harvester.archive.table import COLUMNS, FORMAT, LEARN, LEFT_OUT, SCHEMA, UNSETTLED, entry_from, entry_of, row_of
 from harvester.errors import LedgerError
 from harvester.model import Entry, PastRun
@@ -124,21 +124,32 @@ class Checkpoint:
                     break
                 last = (rows[-1][2], rows[-1][0])
 
+    def count_erased(self) -> int:
+        """Return of how many calls the archive has erased what it held."""
+        return self._count("erased")
+
     def count_left_out(self) -> int:
         """Return of how many calls only the recording is pending, because recordings were switched off."""
         return self._count(LEFT_OUT)
 
     def present_ids(self) -> Iterator[str]:
         """Yield the id of every call that the platform is not known to have deleted, a batch at a time."""
-        last = ""
+        return (row[0] for row in self._by_id("id", "NOT gone"))
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the entry of every call, by id, a batch at a time."""
+        return map(entry_from, self._by_id(COLUMNS, "TRUE"))
+
+    def _by_id(self, columns: str, which: str) -> Iterator[Any]:
+        """Yield rows of some columns, the first of them `id`, a batch at a time."""
+        query, last = f"SELECT {columns} FROM entry WHERE id > ? AND {which} ORDER BY id LIMIT ?", ""
         while True:
             with storage(self.path):
-                query = "SELECT id FROM entry WHERE id > ? AND NOT gone ORDER BY id LIMIT ?"
-                ids = [row[0] for row in self._db.execute(query, (last, ENTRIES_PER_BATCH))]
-            yield from ids
-            if len(ids) < ENTRIES_PER_BATCH:
+                rows = self._db.execute(query, (last, ENTRIES_PER_BATCH)).fetchall()
+            yield from rows
+            if len(rows) < ENTRIES_PER_BATCH:
                 return
-            last = ids[-1]
+            last = rows[-1][0]
 
     def oldest_place(self) -> str | None:
         """Return the place of the oldest call that is dated, such as `2025/08/04/123`; None where there is none."""
@@ -236,7 +247,7 @@ class Checkpoint:
                 entries.append(entry)
             if run := ledger.past_run_of(line, position.run_id):
                 runs.append(run)
-            begun += line.event == RUN_STARTED
+            begun += line.event == RUN_STARTED and line.command in (None, HARVEST)
             if lines % LINES_PER_TRANSACTION == 0:
                 self._learn(entries, position, runs, begun)
                 entries.clear()

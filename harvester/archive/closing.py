@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from harvester.archive import disk, ledger
+from harvester.archive import disk, erasure, holds, ledger
 from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, PARTS, run_key
 from harvester.archive.ledger import Event
 from harvester.archive.manifest import write_manifest
@@ -46,9 +46,12 @@ def is_closed(root: Path, run_id: str) -> bool:
 def close_cut_off(root: Path, run_id: str) -> int:
     """Close a run that could not close itself: cut its torn line, and finish it. Return the bytes cut off.
 
+    What its tombstones name, now that they are durable, is removed before its manifest is written.
     An account that lies there already is the run's own: the crash came between it and the manifest.
     """
     torn = mend_ledger(root, run_id)
+    erasure.finish(root, run_id)
+    holds.sweep(root, run_id)
     account = None
     if not disk.exists(root / run_key(run_id, ACCOUNT)):
         sums = {"run": run_id, "verdict": "interrupted", **_sums_of(root, run_id)}
@@ -75,11 +78,17 @@ def _provenance_of(root: Path, run_id: str) -> Event:
 
 
 def _sums_of(root: Path, run_id: str) -> Event:
-    """Count what the ledger of a run that was cut off says it settled."""
+    """Count what the ledger of a run that was cut off says it settled, or erased; and tell its command, where it names one."""
     recordings = dict.fromkeys(State, 0)
     transcripts = dict.fromkeys(State, 0)
+    command, erased = None, 0
     for line in ledger.whole_lines(root, run_id):
-        if line.recording and line.transcript:
+        command = line.command or command
+        if line.event == ledger.ERASED:
+            erased += 1
+        elif line.recording and line.transcript:
             recordings[line.recording.state] += 1
             transcripts[line.transcript.state] += 1
+    if command not in (None, ledger.HARVEST):
+        return {"command": command, "erased_calls": erased}
     return {"recordings": recordings, "transcripts": transcripts}

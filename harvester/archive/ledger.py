@@ -28,6 +28,12 @@ from harvester.model import Coverage, File, PastRun, State
 RUN_STARTED = "run-started"
 """The event of a run's first line."""
 
+ERASED = "erased"
+"""The event of a tombstone: a call whose files were removed on purpose."""
+
+HARVEST = "run"
+"""The command of a run that lists and fetches; first lines that name none mean it. Others are `hold` and `erase`."""
+
 GENESIS = "0" * 64
 """What the first line of an archive continues."""
 
@@ -60,8 +66,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     recording: Side | None = None
     transcript: Side | None = None
     files: tuple[File, ...] = ()
+    erased: tuple[File, ...] = ()  # of a tombstone: what lies there no more
     reason: str | None = None
     gone: bool = False
+    command: str | None = None  # of a run's first line: what it did, where that was no harvest
     verdict: str | None = None
     seal: int | None = None  # in a run's first line: the form of the seal that the run gets when it closes
     coverage: msgspec.Raw = msgspec.Raw()  # read by `past_run_of`, so that an unknown form of it spoils no line
@@ -85,9 +93,20 @@ def run_ids(archive: Path) -> list[str]:
 
     The order is that of the first line's `seq`, not of the names: a clock that was set back must not reorder the chain.
     """
+    return [run_id for run_id, _ in first_lines(archive)]
+
+
+def run_ids_of(archive: Path, *commands: str) -> list[str]:
+    """Return the ids of the runs, in the order of the chain, whose first line names one of these commands."""
+    return [run_id for run_id, line in first_lines(archive) if (line.command or HARVEST) in commands]
+
+
+def first_lines(archive: Path) -> list[tuple[str, Line]]:
+    """Return the id and the first line of every run that has one, in the order of the chain."""
     with disk.guarded("read", archive / RUNS) as step:
-        started = [(_first_seq(folder / LEDGER), folder.name) for folder in step.over(run_folders(archive))]
-    return [run_id for seq, run_id in sorted((seq, run_id) for seq, run_id in started if seq is not None)]
+        started = [(_first_line(folder / LEDGER), folder.name) for folder in step.over(run_folders(archive))]
+    begun = [(run_id, decode_line(raw)) for raw, run_id in started if raw is not None]
+    return sorted(begun, key=lambda each: (each[1].seq, each[0]))
 
 
 def unbegun_ids(archive: Path) -> list[str]:
@@ -186,11 +205,16 @@ def is_in_chain(archive: Path, position: Position) -> bool:
 
 def whole_lines(archive: Path, run_id: str) -> Iterator[Line]:
     """Yield the lines of one run without looking at the chain. Raises LedgerError, StorageError."""
+    return map(decode_line, raw_lines(archive, run_id))
+
+
+def raw_lines(archive: Path, run_id: str) -> Iterator[bytes]:
+    """Yield the bytes of the whole lines of one run, for who knows more members than `Line`. Raises StorageError."""
     path = archive / RUNS / run_id / LEDGER
     with disk.guarded("read", path) as step, path.open("rb") as file:
         for raw in step.over(file):
             if raw.endswith(b"\n"):
-                yield decode_line(raw)
+                yield raw
 
 
 class Ledger:
@@ -243,11 +267,6 @@ def encode(event: Event) -> bytes:
 def now_text() -> str:
     """Return the time of day in UTC as lines and accounts state it, to the millisecond."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _first_seq(path: Path) -> int | None:
-    raw = _first_line(path)
-    return None if raw is None else decode_line(raw).seq
 
 
 def _first_line(path: Path) -> bytes | None:

@@ -23,7 +23,7 @@ from harvester.archive.ledger import Event
 from harvester.archive.part import Part
 from harvester.archive.proof import UNPROVEN, Judge
 from harvester.archive.quickness import Quickness
-from harvester.archive.told import event_of, held
+from harvester.archive.told import event_of
 from harvester.container.sniff import Container
 from harvester.mask import masked
 from harvester.model import Call, Entry, File, Outcome, State, Transfer
@@ -31,9 +31,6 @@ from harvester.needs import Needs
 
 SUFFIXES = ("json", "txt", *Container)
 """Of all files that one version of a call may have."""
-
-
-DELETED = "the platform has the call no more; what the archive holds of it stays"
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,26 +84,6 @@ class Draft(Deposit, frozen=True, kw_only=True):
 
     outcome: Outcome
     entry: Entry
-
-
-def gone_draft(entry: Entry) -> Draft:
-    """Return what is to be committed about a call that the platform has no more. What the archive holds of it stays."""
-    return Draft(
-        outcome=Outcome(id=entry.id, recording=State.GONE, transcript=State.GONE, reason=DELETED),
-        entry=msgspec.structs.replace(entry, gone=True, reason=DELETED),
-        event={
-            "event": "gone",
-            "id": entry.id,
-            "digest": entry.digest,
-            "place": entry.place,
-            "version": entry.version,
-            "recording": held(entry),
-            "transcript": {"state": entry.transcript},
-            "gone": True,
-            "files": [],
-            "reason": DELETED,
-        },
-    )
 
 
 class Stager:

@@ -61,6 +61,8 @@ class Archive:
     def begin(self, about: Event) -> list[str]:
         """Mend what earlier runs left, then start this one's ledger with `about`. Return the ids of the runs mended.
 
+        Where `about` names another `command` than a harvest, this run is none of those that list and prove.
+
         Raises StorageError, LedgerError.
         """
         self._check_place()
@@ -68,7 +70,8 @@ class Archive:
         mended = self._mend()
         self._ledger = Ledger(self.root / run_key(self.run_id, LEDGER), self._checkpoint.position)
         lines: list[Event] = [{"event": ledger.RUN_STARTED, "run": self.run_id, "seal": FORM, **about}]
-        self._append([*lines, *({"event": "recovered", **each} for each in mended)], begun=1)
+        harvests = about.get("command", ledger.HARVEST) == ledger.HARVEST
+        self._append([*lines, *({"event": "recovered", **each} for each in mended)], begun=harvests)
         return [str(each["run"]) for each in mended]
 
     def commit(self, drafts: Sequence[Deposit]) -> list[Outcome]:

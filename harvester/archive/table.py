@@ -5,10 +5,10 @@ In:   ledger lines, entries, rows.  Out: entries, rows, SQL.
 
 from __future__ import annotations
 
-from harvester.archive.ledger import Line
+from harvester.archive.ledger import ERASED, Line
 from harvester.model import Entry, State
 
-FORMAT = 4
+FORMAT = 5
 UNSETTLED = "NOT gone AND (recording = 'failed' OR (recording = 'pending' AND NOT left_out) OR transcript = 'pending')"
 LEFT_OUT = "NOT gone AND left_out AND transcript <> 'pending'"
 """Which entries are still open, and which are so only because recordings were switched off; an index bears each."""
@@ -17,9 +17,10 @@ SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS entry (id TEXT PRIMARY KEY, digest TEXT NOT NULL, place TEXT NOT NULL, version INTEGER NOT NULL,
   recording TEXT NOT NULL, transcript TEXT NOT NULL, offered INTEGER NOT NULL, link TEXT, left_out INTEGER NOT NULL,
-  gone INTEGER NOT NULL, reason TEXT) WITHOUT ROWID;
+  gone INTEGER NOT NULL, reason TEXT, erased INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS unsettled ON entry (place) WHERE {UNSETTLED};
 CREATE INDEX IF NOT EXISTS left_out ON entry (place) WHERE {LEFT_OUT};
+CREATE INDEX IF NOT EXISTS erased ON entry (place) WHERE erased;
 CREATE TABLE IF NOT EXISTS run (number INTEGER PRIMARY KEY, past TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS tally (number INTEGER PRIMARY KEY, calls INTEGER NOT NULL, gone INTEGER NOT NULL);
 INSERT OR IGNORE INTO tally VALUES (1, 0, 0);
@@ -33,14 +34,17 @@ not been read since last night."""
 
 NAMES = (
     "id", "digest", "place", "version", "recording", "transcript", "offered", "link", "left_out", "gone", "reason",
+    "erased",
 )  # fmt: skip
 COLUMNS = ", ".join(NAMES)
 LEARN = (
     f"INSERT INTO entry VALUES ({', '.join('?' * len(NAMES))}) "
-    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in NAMES[1:])}"
+    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in NAMES[1:-1])}, "
+    "erased = max(erased, excluded.erased)"
 )
+"""A call that was erased stays so, whatever later lines say of it."""
 
-Row = tuple[str, str, str, int, str, str, int, str | None, int, int, str | None]
+Row = tuple[str, str, str, int, str, str, int, str | None, int, int, str | None, int]
 
 
 def entry_of(line: Line) -> Entry | None:
@@ -59,17 +63,19 @@ def entry_of(line: Line) -> Entry | None:
         left=line.recording.left,
         gone=line.gone,
         reason=line.reason,
+        erased=line.event == ERASED,
     )
 
 
 def row_of(e: Entry) -> Row:
     """Return an entry as a row, in the order of COLUMNS."""
-    return e.id, e.digest, e.place, e.version, e.recording, e.transcript, e.offered, e.link, e.left, e.gone, e.reason
+    held = e.id, e.digest, e.place, e.version, e.recording, e.transcript, e.offered, e.link, e.left
+    return *held, e.gone, e.reason, e.erased
 
 
 def entry_from(row: Row) -> Entry:
     """Return the entry that a row, in the order of COLUMNS, holds."""
-    call_id, digest, place, version, recording, transcript, offered, link, left, gone, reason = row
+    call_id, digest, place, version, recording, transcript, offered, link, left, gone, reason, erased = row
     return Entry(
         id=call_id,
         digest=digest,
@@ -82,4 +88,5 @@ def entry_from(row: Row) -> Entry:
         left=bool(left),
         gone=bool(gone),
         reason=reason,
+        erased=bool(erased),
     )

@@ -1,0 +1,139 @@
+"""Which archived calls are meant: by id, by phone number, by the days on which they were created.
+
+In:   what was asked for, entries, the rows that lie in the archive.  Out: the entries of the calls that all of it selects.
+
+A phone number is held against both numbers of a row, by its digits alone. It stands in no ledger, so the rows themselves are
+read: every version of them, for a number may have changed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harvester.archive import disk
+from harvester.archive.checkpoint import Checkpoint
+from harvester.archive.layout import versioned
+from harvester.errors import ConfigError
+from harvester.model import Entry
+
+STATED = re.compile(rb'"(?:client|assistant)_phone_number"\s*+:\s*+(?:"([^"]*)"|(\d+))')
+"""How a number stands in a row that is no JSON."""
+
+SHOWN = 5
+"""How many ids a message names."""
+
+Numbers = Callable[[Entry], frozenset[str] | None]
+"""Returns the digits of a call's phone numbers; None where none of its rows can be read."""
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for. A call is meant when all that is given selects it; None and () are not given."""
+
+    ids: tuple[str, ...] = ()
+    number: str | None = None  # as it was asked for
+    date_from: dt.date | None = None  # the folder of the call tells its day
+    date_to: dt.date | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing at all was asked for."""
+        return self == Choice()
+
+    def has_day(self, entry: Entry) -> bool:
+        """Whether a call was created on one of the days; one without a day is on none."""
+        if self.date_from is None and self.date_to is None:
+            return True
+        try:
+            day = dt.datetime.strptime(entry.place[:10], "%Y/%m/%d").date()
+        except ValueError:
+            return False
+        return (self.date_from or day) <= day <= (self.date_to or day)
+
+    def covers(self, entry: Entry, numbers: Numbers, *, in_doubt: bool) -> bool:
+        """Whether a call is meant; `in_doubt` is the answer where its phone numbers cannot be told."""
+        if (self.ids and entry.id not in self.ids) or not self.has_day(entry):
+            return False
+        if self.number is None:
+            return True
+        known = numbers(entry)
+        return in_doubt if known is None else digits_of(self.number) in known
+
+
+def digits_of(number: str) -> str:
+    """Return the digits of a phone number, as numbers are compared: without zeros before them, `+1 555` as `001555`."""
+    return re.sub(r"\D", "", number, flags=re.ASCII).lstrip("0")
+
+
+def check_choice(choice: Choice) -> None:
+    """Raise ConfigError when nothing was asked for, or what no call can be."""
+    if choice.is_empty:
+        raise ConfigError("nothing is selected: name calls by --id, by --phone-number, or by their days (--from, --to)")
+    if choice.number is not None and not digits_of(choice.number):
+        raise ConfigError(f"--phone-number: {choice.number[:40]!a} holds no digits")
+    if choice.date_from and choice.date_to and choice.date_from > choice.date_to:
+        raise ConfigError(f"--from ({choice.date_from}) is later than --to ({choice.date_to})")
+
+
+def chosen(checkpoint: Checkpoint, choice: Choice, numbers: Numbers) -> Iterator[Entry]:
+    """Yield the entries of the calls that are meant.
+
+    Raises ConfigError for an id that the archive does not know, StorageError.
+    """
+    if choice.ids:
+        known = checkpoint.find(choice.ids)
+        if unknown := [each for each in choice.ids if each not in known]:
+            more = f" and {len(unknown) - SHOWN:,} more" if len(unknown) > SHOWN else ""
+            named = ", ".join(ascii(each[:80]) for each in unknown[:SHOWN])
+            raise ConfigError(f"--id: the archive knows no call {named}{more}")
+    entries = (known[each] for each in dict.fromkeys(choice.ids)) if choice.ids else checkpoint.entries()
+    return (entry for entry in entries if choice.covers(entry, numbers, in_doubt=False))
+
+
+def numbers_in(archive: Path) -> Numbers:
+    """Return what reads the phone numbers of calls from their rows in the archive, each call's once."""
+    last: tuple[str, frozenset[str] | None] = "", None
+
+    def numbers(entry: Entry) -> frozenset[str] | None:
+        nonlocal last
+        if last[0] != entry.id:  # several holds ask for the same call, one after the other
+            last = entry.id, _read(archive, entry)
+        return last[1]
+
+    return numbers
+
+
+def _read(archive: Path, entry: Entry) -> frozenset[str] | None:
+    found: set[str] = set()
+    is_read = False
+    for version in range(1, entry.version + 1):
+        path = archive / versioned(entry.place, version, "json")
+        if disk.file_bytes(path) is None:
+            continue
+        with disk.guarded("read", path):
+            found |= row_numbers(path.read_bytes())
+        is_read = True
+    return frozenset(found) if is_read else None
+
+
+class _Row(msgspec.Struct):
+    client_phone_number: Any = None
+    assistant_phone_number: Any = None
+
+
+_row = msgspec.json.Decoder(_Row)
+
+
+def row_numbers(raw: bytes) -> frozenset[str]:
+    """Return the digits of the phone numbers in a row, whatever else is odd about it."""
+    try:
+        row = _row.decode(raw)
+        stated = [str(value) for value in (row.client_phone_number, row.assistant_phone_number) if value is not None]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        stated = [(text or number).decode("ascii", "replace") for text, number in STATED.findall(raw)]
+    return frozenset(digits for number in stated if (digits := digits_of(number)))
