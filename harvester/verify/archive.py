@@ -3,7 +3,8 @@
 In:   an archive's folder; nothing else, no local state.  Out: `Verification` with every `Finding`.
 
 The ledgers say which files there are (books.py); every file must have the size and hash that they state (reading.py); what lies
-there and stands in none of them is unexpected (tree.py). Nothing is written, and nobody is asked.
+there and stands in none of them is unexpected (tree.py); what was erased on purpose must not lie there (tombs.py). Nothing is
+written, and nobody is asked.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from harvester.verify.findings import Verification
 from harvester.verify.portion import Portion, notes_of
 from harvester.verify.reading import Tell, read_all
 from harvester.verify.seals import Seals, Stated
+from harvester.verify.tombs import hold_tombstones
 from harvester.verify.tree import find_strangers
 
 
@@ -48,6 +50,7 @@ def verify(
         books.read()
         if problem and not books.is_damaged(MARK):
             raise problem
+        hold_tombstones(archive, catalog, books.open, portion, result)
         find_strangers(archive, books, portion, result)
         read_all(archive, catalog.files(), portion, result, tell)
     return result

@@ -40,7 +40,7 @@ class Books:
         self._result = result
         self._closed: set[str] = set()
         self._promised: set[str] = set()
-        self._open: set[str] = set()
+        self.open: set[str] = set()  # ids of the runs that have not closed
 
     def read(self) -> None:
         """Read every run in the order of the chain. Raises StorageError."""
@@ -77,7 +77,7 @@ class Books:
             self._seals.hold(run_id, stated, of_ledger, of_manifest)
             self._seals.miss(run_id, promised=run_id in self._promised)
             return after
-        self._open.add(run_id)
+        self.open.add(run_id)
         self._seals.hold(run_id, stated, of_ledger, {})
         if is_last and not stated:
             self._result.notes.append(f"the run {run_id} has not closed: it is going on, or the next run mends it")
@@ -87,7 +87,7 @@ class Books:
 
     def knows(self, key: str) -> bool:
         """Whether a file stands in a ledger or manifest, or is one that a run's folder holds besides."""
-        if self._catalog.sha256_of(key) is not None:
+        if self._catalog.sha256_of(key) is not None or self._catalog.is_buried(key):
             return True
         folder, _, rest = key.partition("/")
         run_id, _, name = rest.partition("/")
@@ -97,12 +97,12 @@ class Books:
             return False
         if run_id in self._closed:
             return name in CLOSED_NAMES
-        return run_id in self._open and (name in OPEN_NAMES or name.startswith(f"{PARTS}/"))
+        return run_id in self.open and (name in OPEN_NAMES or name.startswith(f"{PARTS}/"))
 
     def named_by_open_runs(self, keys: set[str]) -> set[str]:
         """Return those of the keys that a run which has not closed has named, perhaps since its ledger was read."""
         named = set()
-        for run_id in self._open:
+        for run_id in self.open:
             named |= keys & {file.path for file in unwritten(self._archive, run_id)}
             if (self._archive / run_key(run_id, LEDGER)).is_file():
                 lines = ledger.whole_lines(self._archive, run_id)
@@ -118,16 +118,16 @@ class Books:
     def _run_ids(self) -> list[str]:
         """Return the runs in the order of the chain, as the first readable line of each tells it."""
         unbegun = ledger.unbegun_ids(self._archive)
-        self._open.update(unbegun)
+        self.open.update(unbegun)
         self._result.notes += [f"the run {run_id} has not begun; the next run sweeps it" for run_id in unbegun]
         started = []
         with disk.guarded("read", self._archive / RUNS) as step:
             for folder in step.over(ledger.run_folders(self._archive)):
                 if (folder / LEDGER).is_file():
                     started.append((_first_seq(folder / LEDGER), folder.name))
-                elif folder.name not in self._open:
+                elif folder.name not in self.open:
                     self._result.find("missing", run_key(folder.name, LEDGER), "the ledger of a run", "no file")
-        return [run_id for _, run_id in sorted(started) if run_id not in self._open]
+        return [run_id for _, run_id in sorted(started) if run_id not in self.open]
 
     def _read_ledger(self, run_id: str, after: ledger.Position, book: Book) -> tuple[ledger.Position, int]:
         """Read one ledger into its book; return its end, and how many files it is the first to name.
@@ -149,6 +149,10 @@ class Books:
                     seq = line.seq
                     if line.seal:
                         self._promised.add(run_id)
+                    if line.event == ledger.ERASED:
+                        self._catalog.entomb(
+                            (each.path, each.sha256, line.place or "", run_id, seq) for each in line.erased
+                        )
                     files += [Named(each.path, each.sha256, str(each.bytes), run_id, seq) for each in line.files]
                     ledger.check_link(line, after, key)
                     self._result.lines += 1

@@ -24,6 +24,7 @@ PRAGMA cache_size = -16000;
 BEGIN;
 CREATE TABLE file (path TEXT PRIMARY KEY, sha256 TEXT NOT NULL, bytes TEXT, run TEXT) WITHOUT ROWID;
 CREATE TABLE listed (path TEXT, sha256 TEXT, number INTEGER);
+CREATE TABLE buried (path TEXT PRIMARY KEY, sha256 TEXT, place TEXT, run TEXT, number INTEGER) WITHOUT ROWID;
 """
 """Nothing in it is to be kept: so it is one transaction to the end, which nobody can take back. The cache is in KiB."""
 
@@ -59,6 +60,17 @@ class Contradiction(NamedTuple):
     path: str
     sha256: str
     number: int  # of the later line: its `seq`, or its place in the manifest from 1
+    known: str | None
+
+
+class Buried(NamedTuple):
+    """A file as a tombstone names it; `place` is that of the tombstone's call, `known` the hash that its own line states."""
+
+    path: str
+    sha256: str
+    place: str
+    run_id: str
+    number: int  # of the tombstone: its `seq`
     known: str | None
 
 
@@ -122,6 +134,26 @@ class Catalog:
         """Return the hash that a file should have; None where nobody names it."""
         row = next(self._run("SELECT sha256 FROM file WHERE path = ?", path), None)
         return None if row is None else str(row[0])
+
+    def entomb(self, files: Iterable[tuple[str, str, str, str, int]]) -> None:
+        """Take in the files of tombstones: path, hash, place of the call, run, number of the line. The first one counts."""
+        self._changed("INSERT OR IGNORE INTO buried VALUES (?, ?, ?, ?, ?)", files)
+
+    def buried(self) -> list[Buried]:
+        """Return every file that a tombstone names, in the order of their paths."""
+        rows = self._run(
+            "SELECT buried.path, buried.sha256, place, buried.run, number, file.sha256 FROM buried "
+            "LEFT JOIN file ON file.path = buried.path ORDER BY buried.path"
+        )
+        return list(map(Buried._make, rows))
+
+    def bury(self, path: str) -> None:
+        """Expect a file no more."""
+        self._run("DELETE FROM file WHERE path = ?", path)
+
+    def is_buried(self, path: str) -> bool:
+        """Whether a tombstone names a file."""
+        return next(self._run("SELECT 1 FROM buried WHERE path = ?", path), None) is not None
 
     def files(self) -> Iterator[Expected]:
         """Yield every file that there should be, in the order of their paths."""

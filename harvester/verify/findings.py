@@ -11,7 +11,7 @@ import msgspec
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is not as it should be."""
 
-    kind: str  # "missing", "altered", "unexpected", "ledger", "manifest" or "seal"
+    kind: str  # "missing", "altered", "unexpected", "ledger", "manifest", "seal" or "erased"
     path: str
     expected: str
     found: str
@@ -31,6 +31,7 @@ class Verification(msgspec.Struct, kw_only=True):
     bytes: int = 0  # in them
     hashed_files: int = 0  # of them, those that were read from end to end
     hashed_bytes: int = 0
+    erased_files: int = 0  # that are missing because tombstones say so
     findings: list[Finding] = msgspec.field(default_factory=list)
     notes: list[str] = msgspec.field(default_factory=list)
 
