@@ -18,17 +18,18 @@ import click
 
 import harvester
 from harvester import logs
+from harvester.beginning import begin, set_up_log
+from harvester.custody.commands import erase_calls, hold
 from harvester.ending import end_by
 from harvester.errors import LedgerError
-from harvester.flags import meant_from, resolved_from, unknown_variables, with_settings
+from harvester.flags import resolved_from, with_settings
 from harvester.loop import run_async
 from harvester.showing import Shown, show_each
 from harvester.streams import fill_closed_streams, say
 from harvester.vigil import VIGIL
 
 if TYPE_CHECKING:
-    from harvester.accounts import Meant
-    from harvester.settings import Resolved, Settings
+    from harvester.settings import Resolved
 
 log = logging.getLogger(__name__)
 
@@ -241,6 +242,10 @@ def config(**typed: Any) -> None:
     sys.exit(show_each(meant, look))
 
 
+cli.add_command(hold)
+cli.add_command(erase_calls)
+
+
 @cli.command()
 @click.option("--calls", default=200, show_default=True, type=click.IntRange(0), help="How many calls it holds.")
 @click.option(
@@ -261,21 +266,6 @@ def platform(calls: int, port: int, limit_per_minute: int | None) -> None:
     from harvester.tour import serve_alone
 
     run_async(serve_alone, calls, port, limit_per_minute, click.echo)
-
-
-def begin(typed: dict[str, Any]) -> Meant:
-    """Resolve the settings of the accounts that are meant, and set up the log as they say. Raises ConfigError."""
-    meant = meant_from(typed)
-    set_up_log(meant.first.settings)
-    VIGIL.allow(meant.first.settings.storage_patience_seconds)
-    return meant
-
-
-def set_up_log(settings: Settings) -> None:
-    """Set up the log, and name the variables that are most likely slips of the finger."""
-    logs.set_up(verbose=settings.verbose, quiet=settings.quiet, as_json=settings.log_json)
-    for name in sorted(unknown_variables(os.environ)):
-        log.warning("there is no setting for the environment variable %s; `harvester config` lists them all", name)
 
 
 def main() -> None:

@@ -252,13 +252,32 @@ async def test_the_shell_checks_of_the_format_work(harvests: Harvests, tampered:
     if tampered:
         (ledger, _) = sorted(harvests.archive.glob("runs/*/ledger.jsonl"))
         ledger.write_bytes(ledger.read_bytes().replace(b'"attempts":1', b'"attempts":2', 1))
-    files, chain, both, *_ = shell_blocks("docs/archive-format.md")  # of the seals: tests/archive/test_seal.py
+    files, _, chain, both, *_ = shell_blocks("docs/archive-format.md")  # of the seals: tests/archive/test_seal.py
     said = []
     for script in (files, chain, both.replace("/tmp/", f"{harvests.folder}/")):
         done = await anyio.run_process(["bash", "-c", script], cwd=harvests.archive, check=False)
         said.append(done.stdout.decode().strip())
     assert ("intact" in said[0], "unbroken" in said[1]) == (not tampered, not tampered)
     assert said[2] == ""
+
+
+async def test_the_shell_check_of_an_archive_with_erased_calls_works(harvests: Harvests) -> None:
+    """The shell lines of docs/archive-format.md know what was erased, and name what lies there again or is missing besides."""
+    await harvests.run()
+    path = harvests.path(100003, "json")
+    erased, data = path.relative_to(harvests.archive), path.read_bytes()
+    await harvests.cli("erase", "--id", "100003", "--reason", "a request", "--execute")
+    script = shell_blocks("docs/archive-format.md")[1].replace("/tmp/", f"{harvests.folder}/")
+
+    async def said() -> str:
+        done = await anyio.run_process(["bash", "-c", script], cwd=harvests.archive, check=False)
+        return done.stdout.decode().strip()
+
+    assert await said() == "intact"
+    path.write_bytes(data)
+    assert await said() == f"intact\nerased, and lies there: {erased}"
+    harvests.path(100004, "json").unlink()
+    assert "intact" not in (await said()).splitlines()
 
 
 @pytest.mark.parametrize("place", ["calls/report.json", "no/such/folder/report.json", "."])

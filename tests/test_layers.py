@@ -86,6 +86,10 @@ ARROWS: dict[str, Forbidden] = {
     "only what shows or tours knows verify": lambda i: (
         within(i.of, "harvester.verify") and not within(i.by, "verify", "cli", "screen", "tour", "export")
     ),
+    "only the command line holds and erases": lambda i: (
+        within(i.of, "harvester.custody") and not within(i.by, "custody", "cli")
+    ),
+    "custody asks no platform": lambda i: within(i.by, "custody") and within(i.of, "harvester.platform"),
     "container stands alone": lambda i: within(i.by, "container") and ours(i) and not within(i.of, "container"),
     "demo imports no client code": lambda i: within(i.by, "demo") and ours(i) and not within(i.of, "demo"),
     "only tour imports demo": lambda i: within(i.of, "demo") and not within(i.by, "demo", "tour"),
