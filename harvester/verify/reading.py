@@ -3,7 +3,7 @@
 In:   the catalog's files.  Out: how many there were; a finding for each that is missing, or another one.
 
 Threads read several files at once: hashing and reading both let go of the interpreter. What a file costs besides is the
-interpreter's alone, so files are handed out in batches, each thread keeps its buffer, and a file of the wrong size is not read.
+interpreter's alone, so files are handed out in batches, and a file of the wrong size is not read.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ BATCH_FILES = 64
 BATCH_BYTES = 4 * 1024 * 1024
 """A batch ends with the file by which it has as many."""
 
-BLOCK_BYTES = 256 * 1024
-"""Stays in the core's cache between reading and hashing."""
+BLOCK_BYTES = 64 * 1024
+"""Stays in the core's cache between reading and hashing, and costs no new pages each time, as larger ones do."""
+
+FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 Tell = Callable[[int, int], None]
 """Told the number of files and bytes that one more step has looked at."""
@@ -83,18 +85,18 @@ def _take(tally: Tally, result: Verification, tell: Tell) -> None:
 
 
 def _look_at_batch(archive: str, batch: list[Task]) -> Tally:
-    tally, block = Tally(), memoryview(bytearray(BLOCK_BYTES))
+    tally = Tally()
     with steps.step("read", archive) as step:
         for file, reads in batch:
-            finding = _look_at(archive, file, tally, block if reads else None, step)
+            finding = _look_at(archive, file, tally, step, reads=reads)
             tally.files += 1
             if finding:
                 tally.findings.append(finding)
     return tally
 
 
-def _look_at(archive: str, file: Expected, tally: Tally, block: memoryview | None, step: steps.Step) -> Finding | None:
-    """Look at one file, and read it by `block` if there is one; return what is wrong with it."""
+def _look_at(archive: str, file: Expected, tally: Tally, step: steps.Step, *, reads: bool) -> Finding | None:
+    """Look at one file, and read it if it is to be; return what is wrong with it."""
     key, digest, size_text = file
 
     def finding(kind: str, expected: str, found: str) -> Finding:
@@ -112,9 +114,9 @@ def _look_at(archive: str, file: Expected, tally: Tally, block: memoryview | Non
         tally.bytes += state.st_size
         if size_text is not None and str(state.st_size) != size_text:
             return finding("altered", f"{size_text} bytes", f"{state.st_size} bytes")
-        if block is None:
+        if not reads:
             return None
-        found = _sha256(path, block, step)
+        found = _sha256(path, state.st_size, step)
     except (FileNotFoundError, NotADirectoryError):
         return finding("missing", f"SHA-256 {digest}", "no file")
     except OSError as error:
@@ -132,13 +134,18 @@ def _leads_out(key: str) -> bool:
     return key.startswith("/") or "\0" in key or (".." in key and ".." in PurePosixPath(key).parts)
 
 
-def _sha256(path: str, block: memoryview, step: steps.Step) -> str:
-    """Return the SHA-256 of a file in hex. Raises OSError."""
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path for each file costs more than reading a small one
-        got = file.readinto(block)
-        digest = hashlib.sha256(block[:got])
-        while got:
+def _sha256(path: str, size_bytes: int, step: steps.Step) -> str:
+    """Return the SHA-256 in hex of a file that has so many bytes. Raises OSError."""
+    file = os.open(path, FLAGS)
+    try:
+        block = os.read(file, BLOCK_BYTES)
+        digest = hashlib.sha256(block)
+        if len(block) == size_bytes:  # to ask a small file for its end costs as much as to read it
+            return digest.hexdigest()
+        while block:
             step.moves += 1
-            got = file.readinto(block)
-            digest.update(block[:got])
+            block = os.read(file, BLOCK_BYTES)
+            digest.update(block)
+    finally:
+        os.close(file)
     return digest.hexdigest()
