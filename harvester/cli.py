@@ -146,31 +146,34 @@ def _look_at_changes(resolved: Resolved) -> Shown:
 @click.option("--sample", metavar="SHARE", help="Read only this share of the files (5%), another part each day.")
 @click.option("--from", "first", metavar="DAY", help="Only calls from this day of the dated tree on.")
 @click.option("--to", "last", metavar="DAY", help="Only calls up to this day of the dated tree.")
+@click.option("--seals", metavar="PATH", help="Hold the seals against copies of them, in a file or a folder.")
 @click.option(
-    "--seals", metavar="PATH", help="Hold the seals against copies of them: a file, or a folder, kept elsewhere."
+    "--allowed-signers", metavar="FILE", help="Who may have signed the seals, in OpenSSH's form of such a file."
+)
+@click.option(
+    "--tsa-ca", metavar="FILE", help="Roots of the authorities whose stamps count (PEM); else this machine's."
 )
 @with_settings("archive", "talk")
-def verify(
-    quick: bool, sample: str | None, first: str | None, last: str | None, seals: str | None, **typed: Any
-) -> None:
+def verify(quick: bool, sample: str | None, first: str | None, last: str | None, **typed: Any) -> None:
     """Hash every file again, walk the ledger's chain, and name what is missing, altered or unexpected.
 
     It changes nothing and asks nobody. The chain, the manifests and the seals are always checked whole.
     """
+    brought = {name: typed.pop(name) for name in ("seals", "allowed_signers", "tsa_ca")}
     meant = begin(typed)
     from harvester import screen
     from harvester.place import local_state
     from harvester.verify.archive import verify as verify_archive
     from harvester.verify.portion import portion_of
-    from harvester.verify.seals import copies_in
+    from harvester.verify.witnesses import witnesses_of
 
     portion = portion_of(quick=quick, sample=sample, first=first, last=last, today=dt.date.today())
-    copies = copies_in(Path(seals)) if seals is not None else []
+    witnesses = witnesses_of(**brought)
 
     def look(resolved: Resolved) -> Shown:
         settings = resolved.settings
         with screen.reading(shown=settings.progress and not settings.quiet) as tell:
-            result = verify_archive(local_state(settings).archive, tell, portion=portion, copies=copies)
+            result = verify_archive(local_state(settings).archive, tell, portion=portion, witnesses=witnesses)
         return Shown(
             text="" if settings.quiet and not result.findings else screen.verification_text(result),
             json=screen.verification_json(result),

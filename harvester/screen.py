@@ -46,7 +46,9 @@ def verification_text(result: Verification) -> str:
         lines.append(f"and {len(result.findings) - SHOWN:,} more; --json names all")
     lines += [f"note: {note}" for note in result.notes]
     files, ledger_lines = counted(result.files, "file"), counted(result.lines, "ledger line")
-    checked = f"{files} ({size_text(result.bytes)}), {ledger_lines}, {counted(result.runs, 'run')}"
+    counts = {"sealed": result.sealed, "signed": result.signed, "stamped": result.stamped}
+    vouched = ", ".join(f"{count or 'none'} {word}" for word, count in counts.items())
+    checked = f"{files} ({size_text(result.bytes)}), {ledger_lines}, {counted(result.runs, 'run')} ({vouched})"
     if result.findings:
         lines.append(f"damaged: {counted(len(result.findings), 'finding')} in {checked}")
         lines.append(

@@ -205,6 +205,14 @@ def file_bytes(path: Path) -> int | None:
     return found.st_size if found and stat.S_ISREG(found.st_mode) else None
 
 
+def beginning_of(path: Path, size_bytes: int) -> bytes | None:
+    """Return so many bytes of a file at most; None where nothing lies under its name."""
+    if not exists(path):
+        return None
+    with guarded("read", path), path.open("rb") as file:
+        return file.read(size_bytes)
+
+
 def names(folder: Path) -> list[str]:
     """Return the names in a folder, in no order; none where there is no folder."""
     with guarded("read", folder):

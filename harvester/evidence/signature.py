@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -33,6 +34,10 @@ LARGEST_BYTES = 16 * 1024
 """Of a signature; that of a 16,384-bit RSA key has 6 kB. So much fits into every system's pipe at once."""
 
 KEY_HEAD_BYTES = 64
+LARGEST_SIGNERS_BYTES = 4 * 1024 * 1024
+SIGNER_LINE = re.compile(rb"[^#\s].*?\s(?:ssh-|ecdsa-|sk-ssh-|sk-ecdsa-)[\w@.-]+\s+[A-Za-z0-9+/]{20,}=*(?:\s.*)?")
+"""Principals, perhaps options, the kind of the key, the key (ssh-keygen(1), ALLOWED SIGNERS)."""
+
 SAID_CHARACTERS = 300
 NOISE = ("Signing data on standard input", "@", "Signing (stdin) failed")
 KEY_STARTS = (b"-----BEGIN ", b"ssh-", b"sk-ssh-", b"sk-ecdsa-", b"ecdsa-")
@@ -60,6 +65,20 @@ def require_key(key: Path) -> None:
         raise ConfigError(
             f"seal_ssh_key: {key} holds no SSH key; name a private key, or the public one of a key in the agent: "
             "`ssh-keygen -t ed25519 -f FILE` makes a pair"
+        )
+
+
+def require_signers(allowed_signers: Path) -> None:
+    """Make sure that an allowed_signers file can be read and lists somebody. Raises ConfigError."""
+    try:
+        with allowed_signers.open("rb") as file:
+            lines = file.read(LARGEST_SIGNERS_BYTES).splitlines()
+    except OSError as error:
+        raise ConfigError(f"--allowed-signers: the file {allowed_signers} cannot be read: {error.strerror}") from None
+    if not any(SIGNER_LINE.fullmatch(line) for line in lines):
+        raise ConfigError(
+            f"--allowed-signers: {allowed_signers} lists nobody; a line of it is a name and a public key, such as "
+            '`archive@example.com namespaces="harvester-seal" ssh-ed25519 AAAA...`'
         )
 
 

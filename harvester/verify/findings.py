@@ -11,7 +11,9 @@ import msgspec
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is not as it should be."""
 
-    kind: str  # "missing", "altered", "unexpected", "ledger", "manifest", "seal" or "erased"
+    kind: str
+    """"missing", "altered", "unexpected", "erased", "ledger", "manifest", "account", "seal", "signature" or "stamp"."""
+
     path: str
     expected: str
     found: str
@@ -32,6 +34,9 @@ class Verification(msgspec.Struct, kw_only=True):
     hashed_files: int = 0  # of them, those that were read from end to end
     hashed_bytes: int = 0
     erased_files: int = 0  # that are missing because tombstones say so
+    sealed: int = 0  # of the runs
+    signed: int = 0  # of the seals, by signatures that are theirs; by whom, a note says
+    stamped: int = 0
     findings: list[Finding] = msgspec.field(default_factory=list)
     notes: list[str] = msgspec.field(default_factory=list)
 

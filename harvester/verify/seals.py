@@ -9,7 +9,7 @@ other, and only a signature, a stamp or a copy tells who is right.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +51,7 @@ class Stated(NamedTuple):
 class Seals:
     """The seals of one archive, run by run, in the order of the chain."""
 
-    def __init__(self, archive: Path, archive_id: str | None, copies: list[Stated], result: Verification) -> None:
+    def __init__(self, archive: Path, archive_id: str | None, copies: Sequence[Stated], result: Verification) -> None:
         """`archive_id` is None where the mark cannot be read; `copies` may be of other archives too."""
         self._archive = archive
         self._archive_id = archive_id

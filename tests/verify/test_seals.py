@@ -14,6 +14,7 @@ from harvester.errors import ConfigError
 from harvester.verify.archive import verify
 from harvester.verify.findings import Verification
 from harvester.verify.seals import copies_in
+from harvester.verify.witnesses import Witnesses
 from tests.archive.sites import Site, call, flip_bit
 from tests.verify.damage import edit_ledger, found, runs
 
@@ -82,7 +83,7 @@ def test_a_last_run_that_is_gone_is_found_by_a_copy_of_its_seal(root: Path, tmp_
     remove_run(root, run_id)
     (root / "2025/08/04/3.json").unlink(missing_ok=True)
     assert verify(root).findings == []
-    (finding,) = verify(root, copies=copies_in(copies)).findings
+    (finding,) = verify(root, witnesses=Witnesses(copies=tuple(copies_in(copies)))).findings
     assert (finding.kind, finding.path, finding.found) == ("missing", run_key(run_id, LEDGER), "no such run")
     assert finding.expected == f"the run that the copy in {copies / run_id / SEAL} stands for"
 
@@ -95,7 +96,7 @@ def test_a_run_that_was_sealed_anew_is_found_by_a_copy_of_its_seal(root: Path, t
     (root / run_key(run_id, SEAL_PART)).touch()
     write_seal(root, run_id)
     assert verify(root).findings == []
-    shown = told(verify(root, copies=copies_in(copies)))
+    shown = told(verify(root, witnesses=Witnesses(copies=tuple(copies_in(copies)))))
     where = f"the copy in {copies / run_id / SEAL}"
     assert (run_key(run_id, SEAL), f"the same seal as {where}", "another one") in shown
     assert (run_key(run_id, LEDGER), f"ledger-lines 4, as {where} says", "3") in shown
@@ -111,7 +112,7 @@ def test_copies_that_are_the_same_change_nothing(root: Path, tmp_path: Path) -> 
     for path, count in ((folder, 2), (together, 2), (folder / runs(root)[0] / SEAL, 1)):
         copies = copies_in(path)
         assert len(copies) == count
-        assert verify(root, copies=copies).findings == []
+        assert verify(root, witnesses=Witnesses(copies=tuple(copies))).findings == []
 
 
 def test_a_seal_that_is_gone_is_found_by_its_copy_too(root: Path, tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ def test_a_seal_that_is_gone_is_found_by_its_copy_too(root: Path, tmp_path: Path
     run_id = runs(root)[0]
     (root / run_key(run_id, SEAL)).unlink()
     edit_ledger(root, 0, lambda lines: lines[:-1])
-    shown = found(verify(root, copies=copies_in(copies)))
+    shown = found(verify(root, witnesses=Witnesses(copies=tuple(copies_in(copies)))))
     assert {
         ("missing", run_key(run_id, SEAL)),
         ("seal", run_key(run_id, SEAL)),
@@ -133,7 +134,7 @@ async def test_copies_of_other_archives_are_passed_over(root: Path, site: Site, 
     await site.saved(call(9))
     copies = seals_of(root, tmp_path / "copies")
     seals_of(site.root, copies / "other")
-    assert verify(root, copies=copies_in(copies)).findings == []
+    assert verify(root, witnesses=Witnesses(copies=tuple(copies_in(copies)))).findings == []
 
 
 def test_a_place_without_copies_is_told(root: Path, tmp_path: Path) -> None:
