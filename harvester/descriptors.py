@@ -20,9 +20,8 @@ EACH_WORKER = 3
 for a fresh link."""
 
 RESERVED = 64
-"""Everything else: streams, log, locks, checkpoint, ledger, folders, the event loop, names being looked up, and as much again,
-because idle connections to many hosts stay open for some seconds. Measured: a run with one worker and one page in flight held
-24."""
+"""Everything else: streams, log, locks, checkpoint, ledger, folders, the event loop, names being looked up, several addresses of
+a name that are tried at once, and as much again. Measured: a run with one worker and one page in flight held 24."""
 
 
 def afforded(workers: int, pages_in_flight: int) -> tuple[int, list[str]]:

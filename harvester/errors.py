@@ -6,6 +6,7 @@
     │   └── LinkError        3   its link is refused or dead: a fresh one may help
     ├── AuthError            4   401, 403 from the API: no retry will help
     ├── PlatformError        5   the API's answer cannot be used, or TLS does not hold
+    │   ├── CertificateError 5   a server's certificate does not hold
     │   ├── NotGivenError    5   one call is kept from this key, or its id is none of this platform's
     │   └── TransientError   5   429, 5xx, timeout, cut connection: tried again
     ├── StorageError         6   full, read-only, not writable, vanished
@@ -61,6 +62,14 @@ class PlatformError(HarvestError):
     """The API answers, but not with what a call platform answers; or it may not be talked to at all."""
 
     exit_code = 5
+
+
+class CertificateError(PlatformError):
+    """A server's certificate does not hold. `why` says so, and what to do, without naming the server."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"{where}: {why}")
+        self.why = why
 
 
 class NotGivenError(PlatformError):

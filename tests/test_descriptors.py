@@ -15,6 +15,7 @@ from harvester.demo.server import Platform, serve
 from harvester.descriptors import needed, workers_within
 from harvester.errors import ConfigError
 from tests.harvests import Harvests, command
+from tests.platform.many import many_servers
 from tests.platform.strange import answering, http
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
@@ -79,6 +80,24 @@ async def test_more_workers_than_the_limit_allows_are_fewer(harvests: Harvests) 
     )
     assert harvests.platform.in_flight_most["recording"] <= 58
     assert most < 256
+
+
+async def test_recordings_on_many_hosts_stay_within_the_limit(harvests: Harvests) -> None:
+    """Each recording on a host of its own, which keeps its connection open: 256 open files are enough for 300 of them."""
+    book = harvests.platform.book
+    recorded = [call for call in book.ids() if book.row(call)["recording_url"]]
+    async with many_servers(len(recorded)) as many:
+        for call, port in zip(recorded, many.ports, strict=True):
+            path = f"/{call}.mp3"
+            many.bodies[path] = book.recording(call)
+            book.change(call, recording_url=f"http://127.0.0.1:{port}{path}")
+        code, said, most = await limited(harvests, "-n 256")
+    assert len(recorded) > 150
+    assert code == 0, said
+    assert "too many open files" not in said
+    assert most < 256
+    assert many.most <= 58 + 10
+    assert many.made == len(recorded)
 
 
 async def test_a_limit_that_may_be_raised_is_raised(harvests: Harvests) -> None:

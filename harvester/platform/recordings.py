@@ -17,20 +17,22 @@ from typing import Protocol
 import aiohttp
 from yarl import URL
 
-from harvester.errors import LinkError, NotGivenError, PlatformError, RecordingError, TransientError
+from harvester.errors import CertificateError, LinkError, NotGivenError, PlatformError, RecordingError, TransientError
 from harvester.mask import query_values
 from harvester.model import Call, Transfer
 from harvester.platform.answer import Response, answer_of
 from harvester.platform.api import Api
 from harvester.platform.bandwidth import Bandwidth
-from harvester.platform.guard import check_link, guarded_socket
+from harvester.platform.connections import Connections
+from harvester.platform.guard import check_link
 from harvester.platform.links import next_hop, read_link
 from harvester.platform.patience import MinRate, Patience
 from harvester.platform.resume import RESUME_ABOVE_BYTES, Body, Download
 from harvester.platform.retry import RetryPolicy, retry
 from harvester.platform.rows import read_call
+from harvester.platform.trust import Trust
 from harvester.platform.unpack import Unpacker, unpacker_of
-from harvester.platform.wire import CONNECT_SECONDS, USER_AGENT, asked_wait_seconds, bare, tls_context, translated
+from harvester.platform.wire import CONNECT_SECONDS, USER_AGENT, asked_wait_seconds, bare, translated
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +105,7 @@ class Recordings:
         self._hosts = hosts
         self._allow_private_hosts = allow_private_hosts
         self._resume_above_bytes = resume_above_bytes
+        self._trust = Trust()
 
     async def __aenter__(self) -> Recordings:
         """Open the connections: guarded ones, and plain ones for links to the API's own origin."""
@@ -117,9 +120,7 @@ class Recordings:
 
     def _session(self, *, guarded: bool) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                ssl=tls_context(), limit=self._workers, socket_factory=guarded_socket if guarded else None
-            ),
+            connector=Connections(self._workers, guarded=guarded),
             # sock_read would run while we hold a body back, too; for all but the connection there is Patience
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             auto_decompress=False,
@@ -214,6 +215,7 @@ class Recordings:
         url, hosts = link, list[str]()
         for _ in range(MOST_REDIRECTS + 1):
             check_link(url, self._hosts)
+            self._trust.check(url)
             where = bare(url)
             is_own = self._api.is_own(url)
             headers = (rest_asked or {}) | (self._api.authorization_for(url) if is_own else {})
@@ -227,9 +229,11 @@ class Recordings:
                         return response, where, tuple(hosts)
                 url = next_hop(url, response.headers.get("Location", ""))
                 hosts.append(url.host or "")
-            except BaseException:
+            except BaseException as error:
                 if response is not None:
                     response.close()
+                if isinstance(error, CertificateError):
+                    self._trust.lose(url, error)
                 raise
             response.release()
         raise RecordingError(f"{bare(link)} redirects more than {MOST_REDIRECTS} times")

@@ -18,7 +18,7 @@ import msgspec
 from yarl import URL
 
 import harvester
-from harvester.errors import PlatformError, RecordingError, TransientError
+from harvester.errors import CertificateError, PlatformError, RecordingError, TransientError
 from harvester.platform.clock import http_date
 from harvester.platform.guard import PrivateAddressError
 
@@ -95,7 +95,10 @@ def _raise_as_ours(raised: Exception, where: str) -> None:
             raise PlatformError(
                 f"{where}: what answers there does not speak TLS; check the port, or https against http"
             ) from error
-        raise PlatformError(f"{where}: no trusted TLS connection {_distrust(cause)}") from error
+        why = f"no trusted TLS connection {_distrust(cause)}"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise CertificateError(where, why) from error
+        raise PlatformError(f"{where}: {why}") from error
     except aiohttp.ClientConnectorError as error:
         if error.os_error.errno in NO_MORE_FILES:  # it passes, as a 429 does: nothing is wrong with what was asked for
             raise TransientError(
@@ -131,7 +134,15 @@ def _distrust(cause: Exception) -> str:
     if not isinstance(cause, ssl.SSLCertVerificationError):
         return f"({cause}); the server and this machine find no version of TLS that both speak, or something is between them"
     why = str(cause.verify_message).rstrip(".")
-    return f"({why}); {ADVICE.get(cause.verify_code, UNKNOWN_AUTHORITY)}"
+    return f"({why}); {ADVICE.get(cause.verify_code) or _authority_advice()}"
+
+
+def _authority_advice() -> str:
+    """Return what to do about an authority that nobody here knows. OpenSSL says nothing of a file that it cannot read."""
+    named = os.environ.get("SSL_CERT_FILE")
+    if named and not os.access(named, os.R_OK):
+        return f"SSL_CERT_FILE names {named}, which cannot be read"
+    return UNKNOWN_AUTHORITY
 
 
 def asked_wait_seconds(headers: Mapping[str, str], body: bytes, now: dt.datetime) -> float | None:

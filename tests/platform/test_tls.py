@@ -1,14 +1,19 @@
 """TLS: whom it is spoken with, and in which words everybody else is refused."""
 
+import asyncio
+import contextlib
+import json
 import shutil
 import ssl
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
 import pytest
 
+from harvester.demo.server import Platform
 from harvester.errors import PlatformError, TransientError
 from tests.harvests import Harvests
 from tests.platform.strange import answering, http
@@ -77,6 +82,22 @@ def server_tls(certificate: Path) -> ssl.SSLContext:
     return context
 
 
+@contextlib.asynccontextmanager
+async def counting(tls: ssl.SSLContext) -> AsyncIterator[tuple[int, list[int]]]:
+    """Serve TLS on a free port until the block ends; give the port and, in a list, how many connections there were."""
+    connections = [0]
+
+    async def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections[0] += 1
+        with contextlib.suppress(OSError):
+            await writer.start_tls(tls)
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], connections
+
+
 async def test_an_untrusted_certificate_is_one_clear_sentence(certificate: Path) -> None:
     """It is tried once, and the message names the way out."""
     async with answering(http(), server_tls(certificate)) as (port, heads):
@@ -88,6 +109,14 @@ async def test_an_untrusted_certificate_is_one_clear_sentence(certificate: Path)
     assert SECRET not in text
     assert "\n" not in text
     assert heads == []
+
+
+async def test_an_authority_file_that_is_not_there_is_named(harvests: Harvests, certificate: Path) -> None:
+    """Who has mistyped its path is told so, and not to name one."""
+    async with answering(http(), server_tls(certificate)) as (port, _):
+        done = await harvests.cli("run", "--base-url", f"https://127.0.0.1:{port}/api", SSL_CERT_FILE="/no/ca.pem")
+    assert done.returncode == 5
+    assert b"(self-signed certificate); SSL_CERT_FILE names /no/ca.pem, which cannot be read\n" in done.stderr
 
 
 async def test_a_server_without_tls_is_told_apart() -> None:
@@ -163,6 +192,30 @@ async def test_a_recording_behind_a_bad_certificate_is_tried_once(certificate: P
     assert not isinstance(caught.value, TransientError)
     assert SECRET not in str(caught.value)
     assert heads == []
+
+
+async def test_a_server_with_a_bad_certificate_is_told_of_once(
+    harvests: Harvests, authority: Authority, platform: Platform
+) -> None:
+    """Its recordings fail, after one connection for each that was under way; all others are archived, and it is exit 3."""
+    tls = server_tls(authority.certificate("old", "IP:127.0.0.1", days=-1))
+    async with counting(tls) as (port, connections):
+        bad = [call for call in platform.book.ids() if platform.book.row(call)["recording_url"]][:20]
+        for call in bad:
+            platform.book.change(call, recording_url=f"https://127.0.0.1:{port}/{call}.mp3")
+        done = await harvests.cli("run", "--workers", "2", "--json", SSL_CERT_FILE=str(authority.file))
+    told, account = done.stderr.decode(), json.loads(done.stdout)
+    why = "no trusted TLS connection (certificate has expired); check the clock of this machine"
+    assert done.returncode == 3
+    assert told.count(f"harvester: https://127.0.0.1:{port}: {why}") == 1
+    assert 1 <= connections[0] <= 2
+    assert {int(each["id"]) for each in account["failures"]} == set(bad)
+    again = [
+        each["reason"] for each in account["failures"] if "is not asked for any more in this run: " in each["reason"]
+    ]
+    assert len(again) >= len(bad) - 2
+    assert all(why in each["reason"] for each in account["failures"])
+    assert account["recordings"]["saved"] > 0
 
 
 @pytest.mark.parametrize(
