@@ -215,7 +215,7 @@ def _files(call: ExportedCall) -> Iterator[str]:
     """Yield the table of all files of the call, with what makes each recognisable."""
     yield "<h3>Files</h3>"
     yield (
-        '<table class="files"><thead><tr><th scope="col">File and its SHA-256</th><th scope="col">What it is</th>'
+        '<table class="files"><thead><tr><th scope="col">File, SHA-256, run</th><th scope="col">What it is</th>'
         '<th scope="col" class="number">Bytes</th></tr></thead><tbody>'
     )
     yield from map(_file, call.files)
@@ -228,6 +228,7 @@ def _file(file: ExportedFile) -> str:
     if file.erased:
         mark += '<b class="bad">erased on request</b>'
     return (
-        f'<tr><th scope="row">{name}<code class="sum">{visible_html(file.sha256)}</code>{mark}</th>'
+        f'<tr><th scope="row">{name}<code class="sum">{visible_html(file.sha256)}</code>'
+        f'<code class="sum">run {visible_html(file.run)}</code>{mark}</th>'
         f'<td>{visible_html(file.role)}, version {file.version}</td><td class="number">{file.bytes:,}</td></tr>'
     )

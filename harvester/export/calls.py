@@ -36,6 +36,7 @@ class CallLines:
                 "sha256": each.sha256,
                 "role": each.role,
                 "version": each.version,
+                "run": each.run,
                 **({"erased": True} if each.erased else {}),
                 **({"damage": each.damage} if each.damage else {}),
             }

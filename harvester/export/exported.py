@@ -38,6 +38,7 @@ class ExportedFile(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str  # hex
     role: str  # "metadata", "transcript", "recording" or "adopted"
     version: int  # from 1, as its name tells
+    run: str  # the first whose ledger names it: its seal is that of the file
     erased: bool = False  # a tombstone in the ledger explains that it is not there
     damage: str | None = None  # what is wrong with it, in words; None: it is as the ledger says
     is_there: bool = True  # it lies in the bundle; a file that is missing or erased does not

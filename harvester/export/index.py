@@ -25,6 +25,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
+from harvester.archive.layout import RUN_ID
 from harvester.export.exported import Bundle, ExportedCall, ExportedFile
 from harvester.export.particulars import duration_of, latest, plain_number
 from harvester.export.report import page_of
@@ -56,6 +57,7 @@ COLUMNS = (
     "transcript",
     "transcript_state",
     "metadata",
+    "run",
     "reason",
     "gone",
     "erased",
@@ -63,8 +65,8 @@ COLUMNS = (
     "damage",
     "report",
 )
-"""`recording`, `transcript` and `metadata` are paths in the bundle, of the latest version that is there; `report` is where in the
-report the call stands."""
+"""`recording`, `transcript` and `metadata` are paths in the bundle, of the latest version that is there; `run` archived
+that version, `report` is where in the report the call stands."""
 
 START = "=+\\-@\uff1d\uff0b\uff0d\uff20"
 """What begins a formula; the wide forms too, which some versions of Excel take for the narrow ones."""
@@ -111,11 +113,11 @@ class Index:
     def call(self, call: ExportedCall) -> bytes:
         """Return the row of one call."""
         self._calls += 1
-        recording = call.recording
+        recording, metadata = call.recording, latest(call, "metadata")
         return _row(
             [
                 text_cell(call.id),
-                *map(_instant_cell, (call.created_at, call.updated_at)),
+                *map(_sorted_cell, (call.created_at, call.updated_at)),
                 *map(text_cell, (call.type, call.status, call.answered_by, call.client_number)),
                 *map(text_cell, (call.assistant, call.assistant_number, call.campaign)),
                 *map(number_cell, (duration_of(call), call.carrier_cost, call.total_cost, call.version)),
@@ -125,7 +127,8 @@ class Index:
                 *map(text_cell, (call.recording_state, call.proof)),
                 text_cell(_path(latest(call, "transcript"))),
                 text_cell(call.transcript_state),
-                text_cell(_path(latest(call, "metadata"))),
+                text_cell(_path(metadata)),
+                _sorted_cell(metadata.run if metadata else None),
                 text_cell(call.reason),
                 *map(_yes, (call.gone, call.erased, call.held)),
                 text_cell("; ".join(call.damaged)),
@@ -159,9 +162,9 @@ def number_cell(number: Decimal | int | None) -> str:
     return text_cell(str(number)) if plain is None else plain
 
 
-def _instant_cell(text: str | None) -> str:
-    """Return a day or an instant so that it can be sorted by; in any other form it is a text like others."""
-    return f'"{text}"' if text and INSTANT.fullmatch(text) else text_cell(text)
+def _sorted_cell(text: str | None) -> str:
+    """Return a day, an instant or a run so that it can be sorted by; in any other form it is a text like others."""
+    return f'"{text}"' if text and (INSTANT.fullmatch(text) or RUN_ID.fullmatch(text)) else text_cell(text)
 
 
 def _path(file: ExportedFile | None) -> str | None:

@@ -147,6 +147,7 @@ def _facts(bundle: Bundle) -> Iterator[Pair]:
     texts = (
         ("Case", bundle.case),
         ("Exported by", bundle.operator),
+        ("Reason", bundle.reason),
         ("Selected by", bundle.selected),
         ("Platform", bundle.platform),
         ("Account", bundle.account),
@@ -161,8 +162,10 @@ def _facts(bundle: Bundle) -> Iterator[Pair]:
     if bundle.erased:
         yield "Erased", f"{counted(bundle.erased, 'call')} of which files were erased on request"
     runs, unsealed = len(bundle.runs), len(bundle.unsealed_runs)
-    sealed = "all" if not unsealed else f"{runs - unsealed:,}" if unsealed < runs else "none"
-    yield "Sealed", f"{sealed} of the {counted(runs, 'run')} that archived these calls"
+    sealed = (
+        "every run" if not unsealed else "none of the runs" if unsealed == runs else f"{runs - unsealed:,} of the runs"
+    )
+    yield "Sealed", f"{sealed} that archived these calls ({runs:,})"
     yield "To check it", f"{link('VERIFY.md')} tells how, {link('CERTIFICATE.md')} what was found"
 
 

@@ -29,7 +29,7 @@ from harvester.model import File
 SCHEMA = """
 CREATE TABLE call (id TEXT PRIMARY KEY, place TEXT NOT NULL, standing BLOB NOT NULL, meant INTEGER DEFAULT 0) WITHOUT ROWID;
 CREATE TABLE file (key TEXT PRIMARY KEY, id TEXT NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, role TEXT NOT NULL,
-  version INTEGER NOT NULL, erased INTEGER DEFAULT 0, proven INTEGER DEFAULT 0) WITHOUT ROWID;
+  version INTEGER NOT NULL, run TEXT NOT NULL, erased INTEGER DEFAULT 0, proven INTEGER DEFAULT 0) WITHOUT ROWID;
 CREATE TABLE line (seq INTEGER, id TEXT NOT NULL, run TEXT NOT NULL, number INTEGER NOT NULL, sha256 TEXT NOT NULL);
 """
 INDICES = (
@@ -76,12 +76,19 @@ class Selection(msgspec.Struct, kw_only=True):
 
     def files(self, call_id: str) -> list[ExportedFile]:
         """Return the files of a call, sorted by key, as the ledger states them."""
-        query = "SELECT key, bytes, sha256, role, version, erased FROM file WHERE id = ? ORDER BY key"
+        query = "SELECT key, bytes, sha256, role, version, run, erased FROM file WHERE id = ? ORDER BY key"
         return [
             ExportedFile(
-                key=key, bytes=size, sha256=digest, role=role, version=version, erased=bool(erased), is_there=not erased
+                key=key,
+                bytes=size,
+                sha256=digest,
+                role=role,
+                version=version,
+                run=run,
+                erased=bool(erased),
+                is_there=not erased,
             )
-            for key, size, digest, role, version, erased in self.db.execute(query, (call_id,))
+            for key, size, digest, role, version, run, erased in self.db.execute(query, (call_id,))
         ]
 
     def counts(self) -> tuple[int, int, int]:
@@ -210,20 +217,20 @@ def _take(selection: Selection, run_id: str, number: int, line: Line, raw: bytes
     row = (line.seq, call_id, run_id, number, hashlib.sha256(raw).hexdigest())
     db.execute("INSERT INTO line VALUES (?, ?, ?, ?, ?)", row)
     for file in line.files:
-        _take_file(selection, standing, file, line.seq)
+        _take_file(selection, standing, file, run_id, line.seq)
     for file in gone_files:
         db.execute("UPDATE file SET erased = 1 WHERE key = ? AND sha256 = ?", (file.path, file.sha256))
 
 
-def _take_file(selection: Selection, standing: Standing, file: File, seq: int) -> None:
+def _take_file(selection: Selection, standing: Standing, file: File, run_id: str, seq: int) -> None:
     """Take in one file of a call: one that bears its name, and no other."""
     if not file.path.startswith(f"{standing.place}.") or not FILE_KEY.fullmatch(file.path):
         selection.flawed(f"ledger line {seq} names a file that is none of its call")
         return
     version = VERSION.search(file.path)
-    row = (file.path, standing.id, file.bytes, file.sha256, file.role, int(version[1]) if version else 1)
+    row = (file.path, standing.id, file.bytes, file.sha256, file.role, int(version[1]) if version else 1, run_id)
     selection.db.execute(
-        "INSERT INTO file (key, id, bytes, sha256, role, version) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) "
+        "INSERT INTO file (key, id, bytes, sha256, role, version, run) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) "
         "DO UPDATE SET role = CASE excluded.role WHEN 'adopted' THEN role ELSE excluded.role END",
         row,
     )

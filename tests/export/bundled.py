@@ -11,6 +11,8 @@ from harvester.model import State
 
 SHA256 = "13c85ebbb261a147e0f87d8db32abc7ae4b458a56253029bd3fbe223a4425d54"
 
+RUN = "20261126T020000Z-00000000"
+
 
 def call_of(row: dict[str, Any] | bytes, *, number: int = 1, **standing: Any) -> ExportedCall:
     """Return a call with this row, a metadata file, a transcript and a recording; `standing` is what the ledger says besides."""
@@ -34,7 +36,7 @@ ROLES = (("json", "metadata"), ("mp3", "recording"), ("txt", "transcript"))
 
 def file_of(key: str, role: str, **more: Any) -> ExportedFile:
     """Return one file of a call."""
-    known: dict[str, Any] = {"bytes": 21560, "sha256": SHA256, "version": 1}
+    known: dict[str, Any] = {"bytes": 21560, "sha256": SHA256, "version": 1, "run": RUN}
     return ExportedFile(key=key, role=role, **(known | more))
 
 
@@ -54,7 +56,7 @@ def bundle_of(calls: int, **more: Any) -> Bundle:
         "bytes": 1_000_000,
         "damaged": 0,
         "erased": 0,
-        "runs": ("20261126T020000Z-00000000",),
+        "runs": (RUN,),
         "unsealed_runs": (),
     }
     return Bundle(**(known | more))

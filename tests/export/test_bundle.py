@@ -122,6 +122,18 @@ def test_calls_are_told_for_machines(site: Site, tmp_path: Path) -> None:
     assert (tmp_path / "bundle" / "calls.jsonl").read_bytes().isascii()
 
 
+def test_each_file_names_the_run_that_archived_it(site: Site, tmp_path: Path) -> None:
+    """A later run that meets the call again, and writes a version of it, takes over no older file."""
+    exported_to(site, tmp_path / "bundle", Criteria(ids=("1",)))
+    first, second = sorted(path.name for path in (site.root / "runs").iterdir())
+    archived_by = {file["key"]: file["run"] for file in calls_of(tmp_path / "bundle")["1"]["files"]}
+    assert archived_by == {
+        f"{DAY}/1.{suffix}": run_id
+        for run_id, suffixes in ((first, ("json", "mp3", "txt")), (second, ("v2.json", "v2.txt")))
+        for suffix in suffixes
+    }
+
+
 def test_a_selection_that_selects_nothing_ends_with_2_and_writes_nothing(site: Site, tmp_path: Path) -> None:
     """Nobody hands over an empty bundle by mistake."""
     done = typed(site, tmp_path / "bundle", "--phone-number", "+1000")

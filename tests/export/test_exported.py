@@ -37,7 +37,9 @@ def read(row: bytes, *files: ExportedFile) -> ExportedCall:
 
 def file(key: str, role: str, version: int, damage: str | None = None, *, is_there: bool = True) -> ExportedFile:
     """Return one file of the call."""
-    return ExportedFile(key=key, bytes=1, sha256="", role=role, version=version, damage=damage, is_there=is_there)
+    return ExportedFile(
+        key=key, bytes=1, sha256="", run="", role=role, version=version, damage=damage, is_there=is_there
+    )
 
 
 def test_the_particulars_are_those_of_the_row() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from harvester.export.exported import ExportedCall
 from harvester.export.index import COLUMNS, Index, number_cell, text_cell
 from harvester.export.report import CALLS_A_PAGE
-from tests.export.bundled import SHA256, bundle_of, call_of
+from tests.export.bundled import RUN, SHA256, bundle_of, call_of
 
 NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 DANGEROUS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
@@ -109,6 +109,7 @@ def test_a_row_tells_what_is_known_of_a_call() -> None:
         "recording_bytes": "21560",
         "recording_sha256": SHA256,
         "transcript": "data/2025/08/04/123.txt",
+        "run": RUN,
         "report": "report.html#call-123",
         "campaign": "",
         "erased": "",

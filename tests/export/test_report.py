@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harvester.export.dialogue import LONGEST_TRANSCRIPT
 from harvester.export.report import CALLS_A_PAGE
 from harvester.model import State
-from tests.export.bundled import SHA256, call_of, file_of, pages_of
+from tests.export.bundled import RUN, SHA256, call_of, file_of, pages_of
 
 ROW = {
     "id": 1,
@@ -85,7 +85,7 @@ def test_a_call_is_told_in_full() -> None:
         "customer_nameJohn Smith",
         "score8.5",
         "bookedtrue Whether a date was agreed",
-        f"data/2025/08/04/1.mp3{SHA256}",
+        f"data/2025/08/04/1.mp3{SHA256}run {RUN}",
         "21,560",
     ):
         assert text in told.text
@@ -276,17 +276,18 @@ def test_the_same_calls_make_the_same_bytes() -> None:
 def test_what_is_true_of_the_bundle_stands_on_the_first_page() -> None:
     """Case, operator, selection, account, archive, state, damage, seals."""
     (page,) = pages_of(
-        [call_of(ROW)], case="Smith v. Northwind <1>", damaged=1, erased=2, unsealed_runs=("x",)
+        [call_of(ROW)], case="Smith v. Northwind <1>", reason="A claim", damaged=1, erased=2, unsealed_runs=("x",)
     ).values()
     told = Reader(page).text
     for text in (
         "Smith v. Northwind <1>",
         "Exported byA. Person",
+        "ReasonA claim",
         "Selected byall calls",
         "https://platform.example/api",
         "As of2026-11-26T02:00:00.000Z",
         "1 call with damaged files",
         "2 calls of which files were erased",
-        "none of the 1 run that archived these calls",
+        "none of the runs that archived these calls (1)",
     ):
         assert text in told

@@ -3,15 +3,19 @@
 import itertools
 import shutil
 import subprocess
+import urllib.parse
 from pathlib import Path
 from typing import Literal
 
+import anyio
 import pytest
 
 from harvester.demo.audio import recording
 from harvester.export.report import CALLS_A_PAGE
+from tests.archive.sites import Site, call
 from tests.export.browsing import Visit, browsing, needs_chromium
 from tests.export.bundled import call_of, file_of, write_report
+from tests.export.bundles import exported_to
 
 pytestmark = needs_chromium
 
@@ -53,6 +57,21 @@ def test_a_script_in_any_field_stays_text(tmp_path: Path) -> None:
         assert visit.page.title() == f"{SCRIPT}: report"
         assert visit.page.locator("script, img").count() == 0
         assert visit.page.inner_text("body").count(SCRIPT) > 20
+
+
+def test_an_exported_bundle_opens_and_plays(tmp_path: Path) -> None:
+    """From a row as the platform sends it to what a reader sees and hears: the whole way."""
+    site = Site(tmp_path)
+    anyio.run(site.saved, call(7, assistant_name=SCRIPT, transcript=TURNS))
+    exported_to(site, tmp_path / "bundle", case=SCRIPT)
+    with browsing() as visit:
+        opened(visit, tmp_path / "bundle" / "report.html")
+        assert visit.page.inner_text("article").count(SCRIPT) == 3  # the assistant's name, and a turn's sender and text
+        visit.play()
+        assert visit.requests[1:] == [(tmp_path / "bundle" / "data/2025/08/04/7.mp3").as_uri()]
+        for name in visit.page.locator("a").evaluate_all("all => all.map(e => new URL(e.href).pathname)"):
+            assert Path(urllib.parse.unquote(name)).is_file()
+        assert visit.complaints == []
 
 
 def test_the_policy_holds_against_a_script_that_got_in(tmp_path: Path) -> None:
@@ -176,5 +195,7 @@ def test_links_lead_from_page_to_page(tmp_path: Path) -> None:
         visit.page.wait_for_url("**/report.html")
         visit.page.click(".contents a >> text=/^7$/")
         assert visit.page.url.endswith("#call-7")
+        top = visit.page.locator("#call-7").evaluate("e => e.getBoundingClientRect().top")
+        assert -1 < top < 300  # though what is above was never laid out
         assert all(url.startswith(tmp_path.as_uri()) for url in visit.requests)
         assert visit.complaints == []
