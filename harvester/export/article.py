@@ -162,10 +162,10 @@ def _recording(call: ExportedCall, anchor: str) -> Iterator[str]:
         )
         yield f'<p class="hint">{link(recording.path)}, {size_text(recording.bytes)}</p>'
         if recording.damage:
-            yield f'<p class="alarm">What plays here is damaged: {isolated(recording.damage)}</p>'
+            yield '<p class="alarm">What plays here is damaged, as is said above.</p>'
     known: list[Pair] = []
     if call.proof and recording:
-        known.append(("Proof that it is whole", isolated(PROOFS.get(call.proof, call.proof))))
+        known.append(("Proof that it came whole", isolated(PROOFS.get(call.proof, call.proof))))
     if call.reason:
         known.append(("Remark", isolated(call.reason)))
     if known:
