@@ -95,6 +95,15 @@ def test_no_run_is_faster_than_its_waits(tmp_path: Path) -> None:
         assert float(measured.split()[0]) >= 1
 
 
+def test_sealing_has_its_figures(tmp_path: Path) -> None:
+    """A made-up run is closed by a process of its own; time and memory are held against their targets, and nothing stays."""
+    rows = scale(tmp_path, "seal", "--calls", "200")
+    assert rows["time on the clock of the seal, 200 calls"][0] == "below 30 s"
+    assert rows["memory of the process at its highest, the manifest's making included"][0] == "below 300 MB"
+    assert rows["what the seal is over"][1].startswith("202 lines of the ledger (0 MB) and 603 of the manifest")
+    assert not (tmp_path / "sealed").exists()
+
+
 def test_what_has_no_room_is_not_measured(module: Callable[[str], Any], tmp_path: Path) -> None:
     """Where the disk cannot take an archive nothing is written, and the figure says so instead of a verdict."""
     figures = module("proportion_figures")
