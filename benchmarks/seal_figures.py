@@ -70,7 +70,8 @@ def seal(folder: Path, calls: int) -> Section:
             ),
         ],
         how="A process of its own writes manifest and seal of a ledger that is made up (lines of the length that runs write, "
-        "three files a call), by the functions that close every run, their fsyncs included. Memory is the kernel's high-water mark.",
+        "three files a call), by the functions that close every run, their fsyncs included. Memory is the kernel's "
+        "high-water mark.",
     )
 
 

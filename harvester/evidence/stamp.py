@@ -14,7 +14,9 @@ import datetime as dt
 import functools
 import hashlib
 import importlib.util
+import shlex
 import ssl
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
 LARGEST_CA_BYTES = 4 * 1024 * 1024
 """Of a file of authorities; those of a whole system have 250 kB."""
 
-EXTRA = "python3 -m pip install 'harvester[stamp]'"
+EXTRA = f"{shlex.quote(sys.executable)} -m pip install 'harvester[stamp]'"
+"""What installs the extra beside the harvester that runs: a pip of another environment would look for another one."""
+
 LARGEST_STAMP_BYTES = 256 * 1024
 
 CONTEXT_0 = 0xA0

@@ -212,7 +212,7 @@ def test_what_is_missing_is_told_before_a_run_begins(tmp_path: Path, monkeypatch
         require(Vouchers(ssh_key=tmp_path / "nowhere"))
     monkeypatch.setitem(sys.modules, "rfc3161_client", None)  # as Python blocks an import
     with pytest.raises(
-        ConfigError, match=r"not installed; install it with: python3 -m pip install 'harvester\[stamp\]'"
+        ConfigError, match=r"not installed; install it with: .*python.* -m pip install 'harvester\[stamp\]'"
     ):
         require(Vouchers(tsa_url="https://tsa.example.com"))
 
