@@ -7,9 +7,9 @@ In:   which measurement, how many calls, a folder for the archives.  Out: figure
     python benchmarks/scale.py million nightly --calls 20000      a smaller size: printed, not written down
 
 The archive of a million calls is nearly two million small files, about 8 GB; --folder says where. Without it all goes into a
-temporary folder that is removed at the end. A folder that was named also keeps the folders of latency, memory, verify and
-proportion, with emptied files; `memory` takes up to 11 GB while it runs. Nothing leaves this machine: the platform is the
-simulated one, or nginx.
+temporary folder that is removed at the end. A folder that was named also keeps the folders of latency, memory, verify,
+proportion and export, with emptied files; `memory` takes up to 11 GB while it runs. Nothing leaves this machine: the platform is
+the simulated one, or nginx.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from archive_figures import million, nightly
+from export_figures import export
 from limit_figures import latency, memory
 from listing_figures import budget, overlap
 from nginx_site import nginx_path
@@ -41,6 +42,7 @@ CALLS = {
     "verify": 2_000,
     "proportion": 100_000,
     "seal": 1_000_000,
+    "export": 10_000,
 }
 """What the targets are stated for, in the order in which they are measured; `nightly` uses the archive that `million` leaves."""
 
@@ -54,9 +56,10 @@ MEASUREMENTS: dict[str, Callable[[Path, int], Section]] = {
     "verify": verify,
     "proportion": proportion,
     "seal": seal,
+    "export": export,
 }
 
-BY_NGINX = frozenset({"latency", "memory", "verify", "proportion"})
+BY_NGINX = frozenset({"latency", "memory", "verify", "proportion", "export"})
 """Measurements whose platform is nginx, with a certificate made by openssl."""
 
 

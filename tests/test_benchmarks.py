@@ -72,13 +72,15 @@ def test_each_target_has_its_figure_beside_it(tmp_path: Path) -> None:
 
 @with_site
 def test_the_limits_have_their_figures_too(tmp_path: Path) -> None:
-    """Memory, verifying and proportion are measured and held against their targets, and their files are emptied."""
-    rows = scale(tmp_path, "memory", "verify", "proportion", "--calls", "80")
+    """Memory, verifying, proportion and exporting are measured and held against their targets, and their files are emptied."""
+    rows = scale(tmp_path, "memory", "verify", "proportion", "export", "--calls", "80")
     for name, target in {
         "memory of the process at its highest, 8 recordings of 0.16 MB": "below 120 MB",
         "memory of the process at its highest, 80 recordings of 64 KiB": "below 150 MB",
         "speed of `harvester verify`, against sha256sum": "at least 0.9 times",
         "time per call, 80 calls against 1": "at most 1.2 times",
+        "`harvester export` to a folder, less the time of `cp`": "below 60 s",
+        "`harvester export` to a zip file, less the time of `cp`": "below 60 s",
     }.items():
         assert rows[name][0] == target
         assert rows[name][2] in ("met", "**not met**")
