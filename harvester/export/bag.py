@@ -39,6 +39,7 @@ class Bag:
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.execute("CREATE TABLE file (path TEXT PRIMARY KEY, payload, bytes, sha256, sha512) WITHOUT ROWID")
         self._db.execute("BEGIN")
+        sink.folder(DATA)  # a bag has one, also where nothing lies in it (RFC 8493, 2.1.2)
 
     def add(self, path: str, blocks: Iterable[Block], size_bytes: int = 0) -> Passed:
         """Put a file into the bag; `size_bytes` is how large it is, as far as that is known. Raises StorageError."""

@@ -10,11 +10,11 @@ what it had sent before.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Iterable
 
 import msgspec
 
+from harvester.archive.choice import digits_of
 from harvester.errors import ConfigError
 from harvester.export.exported import ExportedCall
 
@@ -84,11 +84,6 @@ def check(criteria: Criteria) -> None:
             raise ConfigError("--text: an empty text is in every transcript; name some words")
     if criteria.date_from and criteria.date_to and criteria.date_from > criteria.date_to:
         raise ConfigError(f"--from {criteria.date_from} is after --to {criteria.date_to}; exchange them")
-
-
-def digits_of(number: str) -> str:
-    """Return a phone number as its digits, country code first: `+1 (987) 654-321` and `001987654321` are the same."""
-    return re.sub(r"[^0-9]", "", number).removeprefix("00")
 
 
 def _same_number(wanted: Iterable[str], numbers: Iterable[str | None]) -> bool:

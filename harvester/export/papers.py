@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 import harvester
-from harvester.export.bag import one_line
+from harvester.export.bag import ALGORITHMS, one_line
 from harvester.export.exported import Bundle
-from harvester.export.procedure import PROOFS, SIGNED, STAMPED, SUMS, UNPROVEN
+from harvester.export.procedure import PAYLOAD, PROOFS, SIGNED, STAMPED, SUMS, UNPROVEN
 from harvester.report import counted, size_text
 
 NONE_GIVEN = "(none given)"
@@ -92,7 +92,7 @@ def verify_md(facts: Facts) -> bytes:
         f"below `data/`. {seals_text(facts)}.\n",
         *_warnings(facts),
         "Open a shell in the folder that holds this page; each block below can be pasted as it is.\n",
-        SUMS,
+        SUMS % tuple(PAYLOAD % each if bundle.files else "" for each in ALGORITHMS),
         PROOFS if facts.sealed else UNPROVEN,
     ]
     if facts.signed:

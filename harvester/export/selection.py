@@ -20,7 +20,7 @@ import msgspec
 from harvester.archive import disk, ledger
 from harvester.archive.inside import Inside
 from harvester.archive.layout import FILE_KEY, LEDGER, RUNS, run_key
-from harvester.archive.ledger import Line, Position
+from harvester.archive.ledger import ERASED, Line, Position
 from harvester.errors import LedgerError, StorageError
 from harvester.export.criteria import Criteria
 from harvester.export.exported import ExportedFile, Standing, exported
@@ -38,9 +38,6 @@ INDICES = (
     "CREATE INDEX by_run ON line (run, number)",
 )
 BATCH = 1000
-ERASED = "erased"
-"""The event of a tombstone."""
-
 MOST_FLAWS = 100
 """More are not noted: a ledger of which every line is noise would fill the memory."""
 
@@ -136,12 +133,6 @@ class Selection(msgspec.Struct, kw_only=True):
 _standing = msgspec.msgpack.Decoder(Standing)
 
 
-class _Tombstone(msgspec.Struct):
-    """What the line of an erasure names besides."""
-
-    erased: tuple[File, ...] = ()
-
-
 def select(archive: Path, criteria: Criteria, tell: Tell) -> Selection:
     """Find the calls of an archive that are meant. Raises StorageError, LedgerError."""
     db = sqlite3.connect("", isolation_level=None)
@@ -198,7 +189,6 @@ def _take(selection: Selection, run_id: str, number: int, line: Line, raw: bytes
     db, call_id, place = selection.db, line.id or "", line.place or ""
     row = db.execute("SELECT standing FROM call WHERE id = ?", (call_id,)).fetchone()
     known = _standing.decode(row[0]) if row else None
-    gone_files = msgspec.json.decode(raw, type=_Tombstone).erased if line.event == ERASED else ()
     standing = Standing(
         id=call_id,
         place=known.place if known else place,
@@ -208,7 +198,7 @@ def _take(selection: Selection, run_id: str, number: int, line: Line, raw: bytes
         proof=(line.recording.proof if line.recording else None) or (known.proof if known else None),
         reason=line.reason,
         gone=known.gone if known and line.event == ERASED else line.gone,
-        erased=bool(gone_files) or (known is not None and known.erased),
+        erased=line.event == ERASED or (known is not None and known.erased),
     )
     db.execute(
         "INSERT INTO call (id, place, standing) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET standing = excluded.standing",
@@ -218,7 +208,7 @@ def _take(selection: Selection, run_id: str, number: int, line: Line, raw: bytes
     db.execute("INSERT INTO line VALUES (?, ?, ?, ?, ?)", row)
     for file in line.files:
         _take_file(selection, standing, file, run_id, line.seq)
-    for file in gone_files:
+    for file in line.erased:
         db.execute("UPDATE file SET erased = 1 WHERE key = ? AND sha256 = ?", (file.path, file.sha256))
 
 

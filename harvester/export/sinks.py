@@ -35,6 +35,9 @@ class Sink(Protocol):
     def end(self) -> None:
         """End the file that has begun."""
 
+    def folder(self, path: str) -> None:
+        """Make a folder that may stay empty."""
+
     def finish(self) -> None:
         """Make all durable, and end."""
 
@@ -85,6 +88,12 @@ class FolderSink:
                 os.fsync(self._file.fileno())
             self._file.close()
 
+    def folder(self, path: str) -> None:
+        """Make a folder that may stay empty."""
+        with disk.guarded("create the folder", self._folder / path):
+            (self._folder / path).mkdir(exist_ok=True)
+        self._made.add(path)
+
     def finish(self) -> None:
         """Make files and folders durable."""
         if self._handle is not None:
@@ -106,6 +115,9 @@ class FolderSink:
 
 STORED_MODE = 0o100644 << 16
 """A regular file that all may read, as the upper half of the external attributes under Unix."""
+
+FOLDER_MODE = 0o040755 << 16 | 0x10
+"""A folder, and what MS-DOS calls one."""
 
 FIRST_DATE = (1 << 5) | 1
 """1 January 1980, as MS-DOS writes a date: years since 1980, month, day (4.4.6)."""
@@ -133,6 +145,7 @@ class ZipSink:
         self._name = b""
         self._begun_at = self._size = self._crc = 0
         self._zip64 = False
+        self._mode = STORED_MODE
 
     def begin(self, path: str, size_bytes: int) -> None:
         """Begin a file."""
@@ -160,6 +173,13 @@ class ZipSink:
             _write_all(self._file, self._local_header())
             self._directory.write(self._directory_entry())
         self._count += 1
+
+    def folder(self, path: str) -> None:
+        """Make a folder that may stay empty: an entry whose name ends in a slash (4.3.6)."""
+        self._mode = FOLDER_MODE
+        self.begin(f"{path}/", 0)
+        self.end()
+        self._mode = STORED_MODE
 
     def finish(self) -> None:
         """Write the directory and its end, and make the file durable."""
@@ -198,7 +218,7 @@ class ZipSink:
         size, at = (LARGE if self._zip64 else self._size), (LARGE if far else self._begun_at)
         version = ZIP64_VERSION if extra else PLAIN_VERSION
         fields = (0x02014B50, UNIX | version, version, 0, 0, 0, FIRST_DATE, self._crc, size, size)
-        rest = (len(self._name), len(extra), 0, 0, 0, STORED_MODE, at)
+        rest = (len(self._name), len(extra), 0, 0, 0, self._mode, at)
         return struct.pack("<IHHHHHHIII", *fields) + struct.pack("<HHHHHII", *rest) + self._name + extra
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,19 @@ def checked(bundle: Path) -> subprocess.CompletedProcess[str]:
     """Run the script that comes along, as a stranger would, without this package."""
     command = [sys.executable, "-I", "evidence/check_proofs.py"]
     return subprocess.run(command, cwd=bundle, capture_output=True, text=True, check=False)
+
+
+def blocks(bundle: Path) -> list[str]:
+    """Return the blocks of VERIFY.md that are to be pasted."""
+    return re.findall(r"^```sh\n(.*?)^```$", (bundle / "VERIFY.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+def pasted(bundle: Path, block: str) -> subprocess.CompletedProcess[str]:
+    """Paste a block into a shell that stands in the bundle, in which `bagit.py` is found."""
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    return subprocess.run(
+        ["bash", "-c", block], cwd=bundle, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def without_seal(site: Site, run_id: str) -> None:

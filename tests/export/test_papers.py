@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,20 +10,7 @@ from harvester.archive.layout import SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_ke
 from harvester.export.criteria import Criteria
 from tests.archive.sites import Site, flip_bit
 from tests.evidence.tsa import Authority
-from tests.export.bundles import ANNA, exported_to
-
-
-def blocks(bundle: Path) -> list[str]:
-    """Return the blocks of VERIFY.md that are to be pasted."""
-    return re.findall(r"^```sh\n(.*?)^```$", (bundle / "VERIFY.md").read_text(), re.MULTILINE | re.DOTALL)
-
-
-def pasted(bundle: Path, block: str) -> subprocess.CompletedProcess[str]:
-    """Paste a block into a shell that stands in the bundle, in which `bagit.py` is found."""
-    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
-    return subprocess.run(
-        ["bash", "-c", block], cwd=bundle, env=environment, capture_output=True, text=True, check=False
-    )
+from tests.export.bundles import ANNA, blocks, exported_to, pasted
 
 
 def key(folder: Path, name: str) -> Path:
