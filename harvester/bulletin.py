@@ -24,6 +24,7 @@ import msgspec
 from harvester.archive import disk
 from harvester.archive.ledger import now_text
 from harvester.errors import HarvestError, StorageError
+from harvester.exhaustion import NO_MEMORY, is_want_of_memory
 from harvester.mask import masked
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ class Board:
         if isinstance(error, HarvestError):
             self._end("incomplete", error.exit_code, str(error))
         elif isinstance(error, Exception):
-            self._end("incomplete", HarvestError.exit_code, UNEXPECTED)
+            said = NO_MEMORY if is_want_of_memory(error) else UNEXPECTED
+            self._end("incomplete", HarvestError.exit_code, said)
         else:
             self._end("interrupted", EXIT_INTERRUPTED, None)
 

@@ -14,6 +14,7 @@ import click
 
 from harvester import logs
 from harvester.errors import HarvestError, StorageError
+from harvester.exhaustion import NO_MEMORY, is_want_of_memory
 from harvester.streams import say
 
 log = logging.getLogger(__name__)
@@ -40,10 +41,14 @@ def end_by(command: Callable[[], object]) -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os._exit(EXIT_INTERRUPTED)
-    except OSError as error:
-        say(f"harvester: cannot write the output: {error.strerror or error}")
-        os._exit(StorageError.exit_code)
-    except Exception:
+    except Exception as error:
+        if is_want_of_memory(error):
+            say(f"harvester: {NO_MEMORY}")
+            logs.note_in_file(NO_MEMORY)
+            os._exit(HarvestError.exit_code)  # what else the end of a process does takes memory too
+        if isinstance(error, OSError):
+            say(f"harvester: cannot write the output: {error.strerror or error}")
+            os._exit(StorageError.exit_code)
         log.exception("unexpected error")
         say(f"harvester: {UNEXPECTED}")
         sys.exit(HarvestError.exit_code)

@@ -27,6 +27,7 @@ from harvester.bulletin import Board, give_up
 from harvester.delivery import check_report, deliver, document_of
 from harvester.ending import UNEXPECTED
 from harvester.errors import ConfigError, HarvestError, LockedError, StorageError
+from harvester.exhaustion import NO_MEMORY, is_want_of_memory
 from harvester.key import key_of
 from harvester.loop import run_async
 from harvester.place import local_state, state_folder
@@ -175,7 +176,12 @@ def _harvested(resolved: Resolved, harvest: Harvest) -> Account:
     if warning:
         log.warning("%s", warning)
     with Progress(shown=settings.progress and not settings.quiet) as progress:
-        account = run_async(harvest, resolved, key, progress)
+        try:
+            account = run_async(harvest, resolved, key, progress)
+        except Exception as error:
+            if is_want_of_memory(error):
+                raise HarvestError(NO_MEMORY) from error
+            raise
     log.log(logging.DEBUG if account.exit_code == 0 else logging.INFO, "%s", screen.verdict_text(account))
     if (lost := logs.failure()) and str(lost) != account.error:  # the run was over by then
         log.warning("%s", lost)

@@ -41,6 +41,7 @@ ADVICE = {
     errno.EHOSTDOWN: "the machine that serves the share does not answer; wait until it does and run again",
     errno.EHOSTUNREACH: "the machine that serves the share cannot be reached; mend the network and run again",
     errno.ETIMEDOUT: "the machine that serves the share does not answer in time; wait until it does and run again",
+    errno.ENOMEM: "there is not enough memory; give the process or the machine more, and run again: what is saved stays",
     errno.EFBIG: "the file is too large for this file system, or for the limit of this process (ulimit -f)",
 }
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
