@@ -14,6 +14,7 @@ import pytest
 
 from harvester.archive import disk
 from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, RUN_ID, SEAL, run_key
+from harvester.archive.quickness import LONGEST_SECONDS, Quickness
 from harvester.archive.store import Archive, new_run_id
 from harvester.demo.audio import recording
 from harvester.errors import StorageError
@@ -183,6 +184,35 @@ def test_a_hundredth_of_a_small_disk_stays_free(tmp_path: Path) -> None:
             with pytest.raises(StorageError, match="671,088 are to stay free"):
                 archive.check_room()
             archive.abandon()
+
+
+@pytest.mark.skipif(bool(mounts.POWERLESS), reason=str(mounts.POWERLESS))
+def test_a_gibibyte_of_a_large_disk_stays_free(tmp_path: Path) -> None:
+    """Where min_free is not set: on a disk of 120 GiB one GiB, and not a hundredth of it, which is more."""
+    disk_bytes, least = 120 * 1024**3, 1024**3
+    with mounts.roomy(tmp_path, tmp_path / "disk", disk_bytes):
+        site = Site(tmp_path / "disk")
+        with closing(site.checkpoint()) as checkpoint, (tmp_path / "disk" / "other").open("wb") as other:
+            archive = Archive(site.root, checkpoint, "any")
+            taken = shutil.disk_usage(site.root).free - disk_bytes // 100 + 100_000_000
+            os.posix_fallocate(other.fileno(), 0, taken)
+            assert least < shutil.disk_usage(site.root).free < disk_bytes // 100
+            archive.check_room()
+            os.posix_fallocate(other.fileno(), taken, 200_000_000)
+            with pytest.raises(StorageError, match="1,073,741,824 are to stay free"):
+                archive.check_room()
+            archive.abandon()
+
+
+async def test_the_time_that_naming_takes_is_counted(site: Site) -> None:
+    """The loop names files as well as writing them: a group that is named quickly makes up for calls that were written slowly."""
+    with site.run() as run:
+        quickness = run.archive.quickness = Quickness(local=True)
+        drafts = [await run.draft(call(number), None) for number in range(1, 301)]
+        quickness.took(LONGEST_SECONDS)
+        run.archive.commit(drafts)
+        quickness.took(LONGEST_SECONDS / 4)
+        assert quickness.permits(0)
 
 
 def test_a_closed_run_takes_no_more(site: Site) -> None:

@@ -101,6 +101,23 @@ def powered(folder: Path) -> Iterator[Powered]:
 
 
 @contextmanager
+def roomy(folder: Path, point: Path, size_bytes: int) -> Iterator[None]:
+    """Mount a disk of any size for the block: an ext4 file system in a file that takes no room, besides what is written to it."""
+    image = folder / "image"
+    with image.open("xb") as file:
+        file.truncate(size_bytes)
+    plain = ("-m", "0", "-O", "^has_journal,^resize_inode", "-E", "lazy_itable_init=1,nodiscard", "-N", "1024")
+    subprocess.run(["mkfs.ext4", "-q", "-F", *plain, str(image)], check=True, capture_output=True)
+    point.mkdir()
+    mount("-o", "loop", image, point)
+    try:
+        yield
+    finally:
+        unmount_all(point)
+        image.unlink()
+
+
+@contextmanager
 def bound(source: Path, point: Path) -> Iterator[None]:
     """Let a folder appear on another one, as a share would, for the block; it may be taken away within."""
     for each in (source, point):
