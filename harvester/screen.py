@@ -21,6 +21,10 @@ from harvester.settings import Resolved, environment_of, table
 from harvester.status import Status, attempt_text
 from harvester.verify.findings import Verification
 
+UNVOUCHED = frozenset({"signature", "stamp"})
+"""Kinds of findings that say nothing against the archive itself."""
+
+RESTORABLE = frozenset({"missing", "altered"})
 CHAIN_LINE = "every ledger line continues the one before it"
 
 
@@ -50,10 +54,13 @@ def verification_text(result: Verification) -> str:
     vouched = ", ".join(f"{count or 'none'} {word}" for word, count in counts.items())
     checked = f"{files} ({size_text(result.bytes)}), {ledger_lines}, {counted(result.runs, 'run')} ({vouched})"
     if result.findings:
-        lines.append(f"damaged: {counted(len(result.findings), 'finding')} in {checked}")
-        lines.append(
-            "restore what is missing or altered from a copy: a run does not fetch again what its ledger calls saved"
-        )
+        kinds = {finding.kind for finding in result.findings}
+        word = "damaged" if kinds - UNVOUCHED else "not vouched for"
+        lines.append(f"{word}: {counted(len(result.findings), 'finding')} in {checked}")
+        if kinds & RESTORABLE:
+            lines.append(
+                "restore what is missing or altered from a copy: a run does not fetch again what its ledger calls saved"
+            )
     else:
         lines.append(f"intact: {checked}: {_shown_of_files(result)}, and {CHAIN_LINE}")
     return "\n".join(map(escaped, lines))  # the name of a file must not forge a line

@@ -19,6 +19,7 @@ from harvester.errors import LedgerError
 from harvester.verify.catalog import Catalog, Named
 from harvester.verify.findings import Verification
 from harvester.verify.seals import Book, Seals
+from harvester.verify.sums import check_sums
 
 CLOSED_NAMES = frozenset({MANIFEST, *SEALING, *(f"{name}.part" for name in SEALING)})
 """What may lie in the folder of a run that has closed, and stands in no manifest. The parts are a crash's: nobody reads them."""
@@ -53,9 +54,8 @@ class Books:
 
     def _read_run(self, run_id: str, after: ledger.Position, *, is_last: bool) -> ledger.Position:
         """Read ledger, manifest and seal of a run; return its end."""
-        has_closed = disk.exists(
-            self._archive / run_key(run_id, MANIFEST)
-        )  # before its ledger is read: it may close meanwhile
+        manifest = self._archive / run_key(run_id, MANIFEST)
+        has_closed = disk.exists(manifest)  # asked before its ledger is read, because it may close meanwhile
         stated = self._seals.of(run_id)
         lines = Book(sealed=bool(stated))
         before, (after, named) = after, self._read_ledger(run_id, after, lines)
@@ -76,6 +76,7 @@ class Books:
             }
             self._seals.hold(run_id, stated, of_ledger, of_manifest)
             self._seals.miss(run_id, promised=run_id in self._promised)
+            check_sums(self._archive, run_id, lines.last, self._result)
             return after
         self.open.add(run_id)
         self._seals.hold(run_id, stated, of_ledger, {})

@@ -26,12 +26,14 @@ class Book:
 
     def __init__(self, *, sealed: bool) -> None:
         self.lines = 0
+        self.last = b""  # line
         self.root: str | None = None
         self._tree = Tree() if sealed else None
 
     def add(self, raw: bytes) -> None:
         """Take in a line with its newline."""
         self.lines += 1
+        self.last = raw
         if self._tree:
             self._tree.add(raw.removesuffix(b"\n"))
 
