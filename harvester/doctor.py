@@ -142,7 +142,12 @@ async def _storage(settings: Settings) -> tuple[list[Finding], Mark | None]:
 
 
 def _archive(local: LocalState, settings: Settings) -> Ground:
-    return examine_archive(local, must_exist=settings.must_exist, min_free_bytes=settings.min_free)
+    return examine_archive(
+        local,
+        must_exist=settings.must_exist,
+        min_free_bytes=settings.min_free,
+        read_only=settings.read_only,
+    )
 
 
 async def _in_time(area: str, look: Callable[[], Found]) -> Found | Finding:

@@ -24,10 +24,10 @@ Command = TypeVar("Command", bound=Callable[..., object])
 
 SHORT = {"dry_run": "-n", "quiet": "-q", "verbose": "-v"}
 ON_BY_DEFAULT = ("recordings", "progress")
-LASTING = ("must_exist", "allow_private_hosts", "log_json", "strict", "keep_pages")
+LASTING = ("must_exist", "allow_private_hosts", "log_json", "strict", "keep_pages", "read_only")
 """Switches that a settings file may set for good, and so need a flag that turns them back."""
 
-SWITCHES = ("dry_run", "must_exist", "allow_private_hosts", "json", "quiet", "log_json", "full", "strict", "keep_pages")
+SWITCHES = (*LASTING, "dry_run", "json", "quiet", "full")
 
 
 def with_settings(*groups: str, accounts: bool = True) -> Callable[[Command], Command]:

@@ -1,15 +1,18 @@
-"""What a run sets out to list, from its settings and from what the archive knows.
+"""What a run sets out to list, from its settings and from what the archive knows; and the archive, opened as they say.
 
-In:   settings, the checkpoint (None: there is no archive yet).  Out: `Scope`, the `Course` of the run.
+In:   settings, the checkpoint (None: there is no archive yet).  Out: `Scope`, the `Course` of the run; `Archive`, `Stager`.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from pathlib import Path
 
 from harvester.alarms import alarms_of
 from harvester.archive.checkpoint import Checkpoint
+from harvester.archive.stage import Stager
+from harvester.archive.store import Archive
 from harvester.course import Books, Course
 from harvester.model import Coverage, Outcome, Query, Reach
 from harvester.report import Account
@@ -25,6 +28,23 @@ from harvester.scope import (
     under,
 )
 from harvester.settings import Resolved, Settings, flag_of
+
+
+def archive_for(settings: Settings, root: Path, checkpoint: Checkpoint, run_id: str) -> Archive:
+    """Open the archive for a run. Raises StorageError."""
+    return Archive(root, checkpoint, run_id, min_free_bytes=settings.min_free, read_only=settings.read_only)
+
+
+def stager_for(settings: Settings, archive: Archive) -> Stager:
+    """Return what stages calls for the run that the archive is open for."""
+    return Stager(
+        archive.root,
+        archive.parts,
+        settings.timezone,
+        gathers=lambda: archive.durability.gathers,
+        quickness=archive.quickness,
+        mode=archive.mode,
+    )
 
 
 def known_of(settings: Settings, checkpoint: Checkpoint | None) -> Known:

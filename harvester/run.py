@@ -25,7 +25,6 @@ from harvester.archive.ledger import now_text
 from harvester.archive.local import LocalState
 from harvester.archive.mark import Mark, check_owner, hold, write_mark
 from harvester.archive.pages import Pages
-from harvester.archive.stage import Stager
 from harvester.archive.store import Archive, new_run_id
 from harvester.archive.tidings import gone_draft
 from harvester.bulletin import CLOSING, WORKING, Board, board_for
@@ -37,7 +36,7 @@ from harvester.evidence.sealing import require
 from harvester.model import Call, Entry, Outcome, Query, RawPage
 from harvester.needs import Rules, decide, sift
 from harvester.opening import check_platform, open_api, recordings_of, warnings_of
-from harvester.outset import alarms_after, course_of, known_of
+from harvester.outset import alarms_after, archive_for, course_of, known_of, stager_for
 from harvester.pipeline import LARGEST_GROUP, Draft, Pipeline, Sift, Todo
 from harvester.place import local_state
 from harvester.platform.api import Api, KeepPage
@@ -149,7 +148,7 @@ class _Run:
         """List, fetch, write, and close the run."""
         settings = self._settings
         checkpoint = self._open_checkpoint(mark)
-        archive = Archive(self._local.archive, checkpoint, self._account.run, min_free_bytes=settings.min_free)
+        archive = archive_for(settings, self._local.archive, checkpoint, self._account.run)
         try:
             course = self._course(checkpoint)
             self._account.mended_runs = archive.begin(events.run_started(self._provenance))
@@ -173,14 +172,7 @@ class _Run:
             recordings = await stack.enter_async_context(
                 recordings_of(self._api, settings, self._workers, places.refused)
             )
-            stager = Stager(
-                archive.root,
-                archive.parts,
-                settings.timezone,
-                gathers=lambda: archive.durability.gathers,
-                quickness=archive.quickness,
-            )
-            settler = Settler(stager, recordings.fetch, self._rules, places)
+            settler = Settler(stager_for(settings, archive), recordings.fetch, self._rules, places)
             pipeline = Pipeline(
                 sift=self._sifter(checkpoint),
                 settle=settler.settle,

@@ -169,6 +169,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     must_exist: Annotated[
         bool, Setting(values.switch, "stop unless the archive exists already: the share may not be mounted", "archive")
     ] = False
+    read_only: Annotated[
+        bool,
+        Setting(values.switch, "make files read-only once they are settled (0444, less the umask)", "archive"),
+    ] = False
     min_free: Annotated[
         int | None,
         Setting(

@@ -14,9 +14,10 @@ from pathlib import Path
 import msgspec
 
 from harvester.archive import disk, erasure, holds, ledger
-from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, PARTS, run_key
+from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, MARK, PARTS, run_key
 from harvester.archive.ledger import Event
 from harvester.archive.manifest import write_manifest
+from harvester.archive.modes import READ_ONLY, WRITABLE, protect
 from harvester.archive.seal import announce_seal, is_to_be_sealed, write_seal
 from harvester.archive.torn import mend_ledger
 from harvester.model import State
@@ -25,17 +26,23 @@ NO_PROVENANCE = frozenset({"seq", "prev", "at", "event", "run", "seal"})
 """Members of a first line that tell nothing of where its run came from."""
 
 
-def finish_run(root: Path, run_id: str, account: bytes | None) -> None:
+def finish_run(root: Path, run_id: str, account: bytes | None, mode: int = WRITABLE) -> None:
     """Sweep a run's parts and write account, manifest and seal; without `account` one lies there already.
 
+    `mode` is that with which files are made; where nobody may write them, neither may they those that lie there already.
     Raises StorageError, LedgerError.
     """
     disk.remove_tree(root / run_key(run_id, PARTS))
     if account is not None:
-        disk.replace_durable(root / run_key(run_id, ACCOUNT), account)
+        disk.replace_durable(root / run_key(run_id, ACCOUNT), account, mode=mode)
+    if mode == READ_ONLY:
+        folder = root / run_key(run_id, "")
+        for path in (root / MARK, *(folder / name for name in disk.names(folder))):
+            if disk.file_bytes(path) is not None:
+                protect(path)
     announce_seal(root, run_id)
-    write_manifest(root, run_id)
-    write_seal(root, run_id)
+    write_manifest(root, run_id, mode)
+    write_seal(root, run_id, mode)
 
 
 def is_closed(root: Path, run_id: str) -> bool:
@@ -43,7 +50,7 @@ def is_closed(root: Path, run_id: str) -> bool:
     return disk.exists(root / run_key(run_id, MANIFEST))
 
 
-def close_cut_off(root: Path, run_id: str) -> int:
+def close_cut_off(root: Path, run_id: str, mode: int = WRITABLE) -> int:
     """Close a run that could not close itself: cut its torn line, and finish it. Return the bytes cut off.
 
     What its tombstones name, now that they are durable, is removed before its manifest is written.
@@ -57,15 +64,15 @@ def close_cut_off(root: Path, run_id: str) -> int:
         sums = {"run": run_id, "verdict": "interrupted", **_sums_of(root, run_id)}
         sums["provenance"] = _provenance_of(root, run_id)
         account = msgspec.json.format(msgspec.json.encode(sums), indent=2) + b"\n"
-    finish_run(root, run_id, account)
+    finish_run(root, run_id, account, mode)
     return torn
 
 
-def seal_unsealed(root: Path, run_ids: Iterable[str]) -> None:
+def seal_unsealed(root: Path, run_ids: Iterable[str], mode: int = WRITABLE) -> None:
     """Seal those of the runs that were cut off between manifest and seal. Raises StorageError, LedgerError."""
     for run_id in run_ids:
         if is_to_be_sealed(root, run_id):
-            write_seal(root, run_id)
+            write_seal(root, run_id, mode)
 
 
 def _provenance_of(root: Path, run_id: str) -> Event:

@@ -90,17 +90,17 @@ def path_text(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
-def write_new(path: Path | str, data: bytes | bytearray, *, durably: bool) -> None:
+def write_new(path: Path | str, data: bytes | bytearray, *, durably: bool, mode: int = 0o666) -> None:
     """Create a file that must not exist yet and write `data`; fsync it if `durably`, else somebody must before it is named.
 
     Raises NotKeptError when the file is there and does not keep its bytes, StorageError when it cannot be made.
     """
-    _write(path, os.O_CREAT | os.O_EXCL, data, durably=durably, renewable=True)
+    _write(path, os.O_CREAT | os.O_EXCL, data, durably=durably, renewable=True, mode=mode)
 
 
-def write_durable(path: Path, data: bytes) -> None:
+def write_durable(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Create a file that must not exist yet, write `data`, and fsync it."""
-    _write(path, os.O_CREAT | os.O_EXCL, data)
+    _write(path, os.O_CREAT | os.O_EXCL, data, mode=mode)
 
 
 def overwrite(path: Path, data: bytes, *, durably: bool) -> None:
@@ -108,12 +108,12 @@ def overwrite(path: Path, data: bytes, *, durably: bool) -> None:
     _write(path, os.O_TRUNC, data, durably=durably)
 
 
-def replace_durable(path: Path, data: bytes) -> None:
+def replace_durable(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Put a file in place whole: readers see the old one or the new one, never a mixture."""
     part = path.with_name(f"{path.name}.part")
     with guarded("write", part):
         part.unlink(missing_ok=True)
-    write_durable(part, data)
+    write_durable(part, data, mode=mode)
     with guarded("rename to", path):
         part.replace(path)
     sync_folder(path.parent)
@@ -269,10 +269,16 @@ def remove_tree(folder: Path) -> None:
 
 
 def _write(
-    path: Path | str, flags: int, data: bytes | bytearray, *, durably: bool = True, renewable: bool = False
+    path: Path | str,
+    flags: int,
+    data: bytes | bytearray,
+    *,
+    durably: bool = True,
+    renewable: bool = False,
+    mode: int = 0o666,
 ) -> None:
     with guarded("write", path) as step:
-        file = os.open(path, WRITING | flags, 0o666)
+        file = os.open(path, WRITING | flags, mode)
         step.renewable = renewable
         try:
             written = os.write(file, data)

@@ -61,7 +61,9 @@ def bad(area: str, error: HarvestError, advice: str, before: str = "") -> Findin
     return Finding(area=area, verdict="bad", said=before + said, advice=own or advice, exit_code=error.exit_code)
 
 
-def examine_archive(local: LocalState, *, must_exist: bool, min_free_bytes: int | None) -> Ground:
+def examine_archive(
+    local: LocalState, *, must_exist: bool, min_free_bytes: int | None, read_only: bool = False
+) -> Ground:
     """Examine the archive's folder, or the nearest above it that exists. Blocks. Raises nothing that is a HarvestError."""
     mark, findings = None, list[Finding]()
     try:
@@ -73,7 +75,9 @@ def examine_archive(local: LocalState, *, must_exist: bool, min_free_bytes: int 
     findings += _running(local, place)
     is_there = place == local.archive.absolute()
     findings += _tried(
-        place, "" if is_there else f"the archive's folder does not exist, and in the nearest above it, {place}: "
+        place,
+        "" if is_there else f"the archive's folder does not exist, and in the nearest above it, {place}: ",
+        read_only=read_only,
     )
     findings.append(_room(place, min_free_bytes))
     findings += lasting(place, read_mount(place))
@@ -105,10 +109,10 @@ def nearest(folder: Path) -> Path:
     return place
 
 
-def _tried(place: Path, where: str) -> list[Finding]:
+def _tried(place: Path, where: str, *, read_only: bool) -> list[Finding]:
     """Try the archive's folder; `where` begins what is bad."""
     try:
-        notes = [note(ARCHIVE, f"{place}: {said}", advice) for said, advice in try_folder(place)]
+        notes = [note(ARCHIVE, f"{place}: {said}", advice) for said, advice in try_folder(place, read_only=read_only)]
     except StorageError as error:
         return [bad(ARCHIVE, error, "mount the disk or the share writable, or name another folder", where)]
     said = (

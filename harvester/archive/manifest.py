@@ -16,9 +16,10 @@ from pathlib import Path
 
 from harvester.archive import disk, ledger
 from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, MARK, run_key
+from harvester.archive.modes import READ_ONLY, WRITABLE, protect
 
 
-def write_manifest(archive: Path, run_id: str) -> None:
+def write_manifest(archive: Path, run_id: str, mode: int = WRITABLE) -> None:
     """Write the manifest of a run whose ledger is complete. Raises StorageError, LedgerError."""
     path = archive / run_key(run_id, MANIFEST)
     part = path.with_name(f"{MANIFEST}.part")
@@ -33,6 +34,8 @@ def write_manifest(archive: Path, run_id: str) -> None:
                 step.moves += 1
             file.flush()
             os.fsync(file.fileno())
+    if mode == READ_ONLY:
+        protect(part)
     with disk.guarded("rename to", path):
         part.replace(path)
     disk.sync_folder(path.parent)

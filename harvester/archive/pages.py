@@ -46,7 +46,7 @@ class Pages:
     def _staged(self, page: RawPage, number: int) -> Deposit:
         data = packed(page.body)
         part = self._archive.parts / f"page-{number}.part"
-        disk.write_durable(part, data)
+        disk.write_durable(part, data, mode=self._archive.mode)
         key = run_key(self._archive.run_id, f"{PAGES}/{number:06}.json.gz")
         file = File(path=key, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), role=PAGE)
         event = {

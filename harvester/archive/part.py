@@ -9,6 +9,7 @@ the recording is.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import os
@@ -20,6 +21,7 @@ import anyio
 
 from harvester.archive import disk
 from harvester.archive.digest import hasher
+from harvester.archive.modes import WRITABLE
 
 if TYPE_CHECKING:
     from aiofiles.threadpool.binary import AsyncFileIO
@@ -32,8 +34,8 @@ HEAD_BYTES = 4096
 class _HashingFile(io.FileIO):
     """A file that hashes what is written to it, in the thread that writes."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "xb")
+    def __init__(self, path: Path, mode: int) -> None:
+        super().__init__(path, "xb", opener=functools.partial(os.open, mode=mode))
         self.sha256 = hashlib.sha256()
 
     def write(self, data: object) -> int:
@@ -51,8 +53,9 @@ class Part:
     `restarts` counts the attempts that began, so that who judged one can tell whether it still lies here.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, mode: int = WRITABLE) -> None:
         self.place = str(path)
+        self._mode = mode
         self.size_bytes = 0
         self.restarts = 0
         self._spool = bytearray()
@@ -91,7 +94,7 @@ class Part:
     def _opened(self) -> AsyncFileIO:
         self._head = bytes(self._spool[:HEAD_BYTES])
         with disk.guarded("write", self.path):
-            self._raw = _HashingFile(self.path)
+            self._raw = _HashingFile(self.path, self._mode)
         from aiofiles.threadpool import wrap  # here, because most runs meet no large recording, and it takes 25 ms
 
         self._file = wrap(self._raw)
@@ -129,7 +132,7 @@ class Part:
         waiting.
         """
         if self._raw is None:
-            disk.write_new(self.place, self._spool, durably=durably)
+            disk.write_new(self.place, self._spool, durably=durably, mode=self._mode)
             return hashlib.sha256(self._spool).hexdigest(), len(self._spool), durably
         with disk.guarded("write", self.path, self.size_bytes, renewable=True), self._raw:
             self._flush()

@@ -20,6 +20,7 @@ import msgspec
 from harvester.archive import disk
 from harvester.archive.layout import call_place, versioned
 from harvester.archive.ledger import Event
+from harvester.archive.modes import WRITABLE
 from harvester.archive.part import Part
 from harvester.archive.proof import UNPROVEN, Judge
 from harvester.archive.quickness import Quickness
@@ -97,8 +98,13 @@ class Stager:
         *,
         gathers: Callable[[], bool] = lambda: False,
         quickness: Quickness | None = None,
+        mode: int = WRITABLE,
     ) -> None:
-        """`gathers` says whether files wait for their group to become durable, `quickness` who may stage: without it, threads."""
+        """`gathers` says whether files wait for their group to become durable, `quickness` who may stage: without it, threads.
+
+        `mode` is that with which files are made.
+        """
+        self._mode = mode
         self._archive = archive
         self._parts = str(parts)  # a Path for each file would be a tenth of the time
         self._zone = zone
@@ -109,7 +115,7 @@ class Stager:
 
     def part(self) -> Part:
         """Return a new part for a recording."""
-        return Part(self._next())
+        return Part(self._next(), self._mode)
 
     def is_quick(self, recording_bytes: int) -> bool:
         """Whether the event loop itself may stage a call whose recording has so many bytes."""
@@ -233,7 +239,7 @@ class Stager:
 
     def _write(self, suffix: str, role: str, data: bytes, *, durably: bool) -> Loose:
         path = self._next()
-        disk.write_new(path, data, durably=durably)
+        disk.write_new(path, data, durably=durably, mode=self._mode)
         return Loose(suffix, role, len(data), hashlib.sha256(data).hexdigest(), path, durably)
 
     def _next(self) -> str:

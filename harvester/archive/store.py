@@ -31,6 +31,7 @@ from harvester.archive.group import GROUP, encoded, unwritten, write_journal
 from harvester.archive.layout import LEDGER, PARTS, RUN_ID, RUN_STAMP, RUNS, run_key
 from harvester.archive.ledger import Event, Ledger
 from harvester.archive.mark import require_mark
+from harvester.archive.modes import mode_of
 from harvester.archive.quickness import Quickness
 from harvester.archive.seal import FORM
 from harvester.archive.stage import Deposit, Draft, Staged
@@ -45,8 +46,20 @@ DEFAULT_MIN_FREE_BYTES = 1024**3
 class Archive:
     """One archive, opened for one run."""
 
-    def __init__(self, root: Path, checkpoint: Checkpoint, run_id: str, *, min_free_bytes: int | None = None) -> None:
-        """`min_free_bytes` is what must stay free on the disk; None: 1 GiB, or 1 % of a disk smaller than 100 GiB."""
+    def __init__(
+        self,
+        root: Path,
+        checkpoint: Checkpoint,
+        run_id: str,
+        *,
+        min_free_bytes: int | None = None,
+        read_only: bool = False,
+    ) -> None:
+        """`min_free_bytes` is what must stay free on the disk; None: 1 GiB, or 1 % of a disk smaller than 100 GiB.
+
+        `read_only` tells whether nobody may write a file once it is settled.
+        """
+        self.mode = mode_of(read_only=read_only)
         self.root = root
         self.run_id = run_id
         self.parts = root / run_key(run_id, PARTS)
@@ -156,7 +169,7 @@ class Archive:
         self._anchor.check()
         self._append([event], runs=runs)
         self.abandon()
-        finish_run(self.root, self.run_id, account)
+        finish_run(self.root, self.run_id, account, self.mode)
 
     def abandon(self) -> None:
         """Let go of the files without closing the run; the next run mends it."""
@@ -232,8 +245,8 @@ class Archive:
         disk.write_durable(group, encoded(file for files in orphans.values() for file in files))
         disk.sync_folder(group.parent)
         torn_bytes = {run_id: self._sweep_unbegun(run_id) for run_id in unbegun}
-        torn_bytes |= {run_id: close_cut_off(self.root, run_id) for run_id in cut_off}
-        seal_unsealed(self.root, closed)
+        torn_bytes |= {run_id: close_cut_off(self.root, run_id, self.mode) for run_id in cut_off}
+        seal_unsealed(self.root, closed, self.mode)
         return [
             {"run": run_id, "torn_bytes": torn_bytes[run_id], "files": [msgspec.structs.asdict(file) for file in files]}
             for run_id, files in orphans.items()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harvester.archive import disk
 from harvester.archive.mark import TRIAL
+from harvester.archive.modes import READ_ONLY, is_read_only, protect
 from harvester.errors import StorageError
 
 LONGEST_NAME_BYTES = 100
@@ -29,12 +30,16 @@ Remark = tuple[str, str]
 """What is odd about a folder, and what to do."""
 
 
-def try_folder(place: Path) -> list[Remark]:
-    """Try whether files and folders in `place` behave as an archive needs it. Raises StorageError where they do not."""
+def try_folder(place: Path, *, read_only: bool = False) -> list[Remark]:
+    """Try whether files and folders in `place` behave as an archive needs it; with `read_only` those too that nobody may write.
+
+    Raises StorageError where they do not.
+    """
     with trial_folder(place) as folder:
         _try_files(folder)
         trials = (_letter_case, _long_name, _folder_sync, _open_file, _coarse_times, _lock)
-        return [remark for trial in trials if (remark := trial(folder))]
+        last = (_read_only,) if read_only else ()
+        return [remark for trial in (*trials, *last) if (remark := trial(folder))]
 
 
 @contextmanager
@@ -113,6 +118,26 @@ def _coarse_times(folder: Path) -> Remark | None:
     return (
         f"it keeps the times of files only to {'a second' if off_ns < SECOND_NS else 'some seconds'}",
         "nothing: harvester goes by hashes; let a backup of the archive compare more than times",
+    )
+
+
+def _read_only(folder: Path) -> Remark | None:
+    """Make a file that nobody may write, name it, make another one so afterwards, and erase it, as an archive does."""
+    part, settled, later = folder / "settled.part", folder / "settled", folder / "named"
+    try:
+        disk.write_durable(part, TRIED, mode=READ_ONLY)
+        disk.give_name(part, settled)
+        protect(later)
+        kept = is_read_only(settled) and is_read_only(later)
+        with disk.guarded("remove", settled):
+            settled.unlink()
+    except StorageError as error:
+        return f"it cannot work with read-only files ({error})", "leave read_only off here"
+    if kept:
+        return None
+    return (
+        "it does not keep files read-only: they can be written as before",
+        "leave read_only off, and let the share itself forbid changes (WORM, snapshots)",
     )
 
 

@@ -68,7 +68,9 @@ class Desk:
         """
         began, started_at = time.monotonic(), now_text()
         run_id = new_run_id(self.root, dt.datetime.now(dt.UTC))
-        archive = Archive(self.root, self.checkpoint, run_id, min_free_bytes=0)  # what makes room must not ask for it
+        read_only = self._resolved.settings.read_only
+        # what makes room must not ask for it
+        archive = Archive(self.root, self.checkpoint, run_id, min_free_bytes=0, read_only=read_only)
         try:
             why = {name: value for name, value in msgspec.structs.asdict(cause).items() if value is not None}
             provenance = provenance_of(self._resolved)

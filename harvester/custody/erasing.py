@@ -83,8 +83,8 @@ def erase(resolved: Resolved, choice: Choice, *, execute: bool) -> Erasure:
     with at_desk(resolved) as desk:
         selection = _select(desk.root, desk.checkpoint, choice)
         with desk.run(ERASE, cause) as deed:
-            if deed.mended:  # what a run that was cut off had named has its lines only now
-                selection = _select(desk.root, desk.checkpoint, choice)
+            if deed.mended:  # what a run that was cut off had named has its lines only now, or is erased by now
+                selection = _select(desk.root, desk.checkpoint, choice, may_be_done=True)
             for start in range(0, len(selection.tombs), GROUP):
                 _bury(deed, selection.tombs[start : start + GROUP], cause)
             done = _told(desk.root, selection, deed)
@@ -99,8 +99,11 @@ def _bury(deed: Deed, tombs: Sequence[Tomb], cause: Cause) -> None:
     deed.failures += remove(deed.archive.root, keys)
 
 
-def _select(archive: Path, checkpoint: Checkpoint, choice: Choice) -> _Selection:
-    """Return the calls that are meant. Raises ConfigError where one is on hold, or nothing is left to erase."""
+def _select(archive: Path, checkpoint: Checkpoint, choice: Choice, *, may_be_done: bool = False) -> _Selection:
+    """Return the calls that are meant.
+
+    Raises ConfigError where one is on hold, or nothing is left to erase, unless it `may_be_done`.
+    """
     numbers = numbers_in(archive)
     unknown = 0
 
@@ -115,7 +118,7 @@ def _select(archive: Path, checkpoint: Checkpoint, choice: Choice) -> _Selection
     tombs = tombs_of(archive, entries)
     already = tuple(tomb.entry.id for tomb in tombs if tomb.entry.erased and not tomb.graves)
     left = [tomb for tomb in tombs if tomb.graves or not tomb.entry.erased]
-    if not left:
+    if not left and not may_be_done:
         what = f"the call {already[0]!a} is erased already" if len(already) == 1 else "all of them are erased already"
         raise ConfigError(f"nothing to erase: {what if already else 'no archived call is selected'}")
     return _Selection(tombs=left, already=already, unknown_numbers=unknown)

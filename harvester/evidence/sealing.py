@@ -19,6 +19,7 @@ import msgspec
 
 from harvester.archive import disk, ledger
 from harvester.archive.layout import RUNS, SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
+from harvester.archive.modes import is_read_only, mode_of
 from harvester.archive.seal import differences, load_seal
 from harvester.errors import EvidenceError, HarvestError, SealError
 from harvester.evidence.authority import ask
@@ -174,4 +175,5 @@ class _Round:
             return file.read(LARGEST_BYTES)
 
     def _keep(self, run_id: str, name: str, data: bytes) -> None:
-        disk.replace_durable(self._root / run_key(run_id, name), data)
+        read_only = is_read_only(self._root / run_key(run_id, SEAL))  # as the other files of its run are
+        disk.replace_durable(self._root / run_key(run_id, name), data, mode=mode_of(read_only=read_only))

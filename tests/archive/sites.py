@@ -64,11 +64,11 @@ def transfer(link: str, framing: str = "content-length") -> Transfer:
 class Run:
     """One run on an archive."""
 
-    def __init__(self, site: "Site", run_id: str, min_free_bytes: int) -> None:
+    def __init__(self, site: "Site", run_id: str, min_free_bytes: int, read_only: bool) -> None:
         self.id = run_id
         self.checkpoint = site.checkpoint()
-        self.archive = Archive(site.root, self.checkpoint, run_id, min_free_bytes=min_free_bytes)
-        self.stager = Stager(site.root, self.archive.parts, dt.UTC)
+        self.archive = Archive(site.root, self.checkpoint, run_id, min_free_bytes=min_free_bytes, read_only=read_only)
+        self.stager = Stager(site.root, self.archive.parts, dt.UTC, mode=self.archive.mode)
 
     async def draft(
         self,
@@ -116,9 +116,11 @@ class Site:
         return Checkpoint.caught_up(self.db, self.root, self.mark.archive_id)
 
     @contextmanager
-    def run(self, *, run_id: str | None = None, min_free_bytes: int = 0, begin: bool = True) -> Iterator[Run]:
+    def run(
+        self, *, run_id: str | None = None, min_free_bytes: int = 0, begin: bool = True, read_only: bool = False
+    ) -> Iterator[Run]:
         """Begin a run. Unless the block closes it, it is left as a crash would leave it."""
-        run = Run(self, run_id or new_run_id(self.root, NOON), min_free_bytes)
+        run = Run(self, run_id or new_run_id(self.root, NOON), min_free_bytes, read_only)
         try:
             if begin:
                 run.archive.begin({"tool": "test"})

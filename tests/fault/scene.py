@@ -80,7 +80,11 @@ class Scene(Harvests):
 
     async def ends(self, *arguments: str, before: tuple[str, ...] = ()) -> Ended:
         """Run `harvester run` to its end; `before` is what is to run it, such as strace and its flags."""
-        line = [*measuring(self.peak), *before, *command("run", "--json", *arguments)]
+        return await self.does("run", *arguments, before=before)
+
+    async def does(self, *arguments: str, before: tuple[str, ...] = ()) -> Ended:
+        """Do another command of harvester to its end; its JSON stands where the account of a run does."""
+        line = [*measuring(self.peak), *before, *command(*arguments, "--json")]
         done = await anyio.run_process(line, check=False, env=self._environment({}), cwd=self.folder)
         return ended(done.returncode, done.stdout, done.stderr, int(self.peak.read_text()))
 

@@ -183,6 +183,17 @@ async def test_a_share_that_can_do_little(platform: Platform, undisturbed: Tree,
         assert (await scene.ends()).exit_code == 0
 
 
+async def test_a_share_that_keeps_no_modes(platform: Platform, undisturbed: Tree, tmp_path: Path) -> None:
+    """With `read_only` set doctor says that a share does not take it; a run ends well on it all the same."""
+    with mounted(tmp_path, "no-chmod") as share:
+        scene = on(share, platform, tmp_path)
+        scene.environment["HARVESTER_READ_ONLY"] = "yes"
+        looked = await scene.cli("doctor")
+        assert looked.returncode == 0
+        assert "it does not keep files read-only" in re.sub(r"\s+", " ", looked.stdout.decode())
+        await assert_converges(scene, undisturbed)
+
+
 @pytest.mark.fault
 async def test_an_error_for_every_kind_of_file(
     platform: Platform, undisturbed: Tree, tmp_path: Path, share: Fuse
