@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harvester.alarms import alarms_of
 from harvester.archive.checkpoint import Checkpoint
+from harvester.archive.erasure import shown_of
 from harvester.archive.stage import Stager
 from harvester.archive.store import Archive
 from harvester.course import Books, Course
@@ -45,6 +46,12 @@ def stager_for(settings: Settings, archive: Archive) -> Stager:
         quickness=archive.quickness,
         mode=archive.mode,
     )
+
+
+def shows_erased_of(checkpoint: Checkpoint) -> Callable[[bytes], bool]:
+    """Return what tells whether a list page shows a call that was erased. Raises StorageError."""
+    erased = frozenset(checkpoint.erased_ids())
+    return lambda body: bool(erased and shown_of(body, erased))
 
 
 def known_of(settings: Settings, checkpoint: Checkpoint | None) -> Known:

@@ -36,7 +36,7 @@ from harvester.evidence.sealing import require
 from harvester.model import Call, Entry, Outcome, Query, RawPage
 from harvester.needs import Rules, decide, sift
 from harvester.opening import check_platform, open_api, recordings_of, warnings_of
-from harvester.outset import alarms_after, archive_for, course_of, known_of, stager_for
+from harvester.outset import alarms_after, archive_for, course_of, known_of, shows_erased_of, stager_for
 from harvester.pipeline import LARGEST_GROUP, Draft, Pipeline, Sift, Todo
 from harvester.place import local_state
 from harvester.platform.api import Api, KeepPage
@@ -181,13 +181,13 @@ class _Run:
                 on_again=self._count_again,
                 crew=places,
             )
-            await self._pump(pipeline, course, self._keeper(archive))
+            await self._pump(pipeline, course, self._keeper(archive, checkpoint))
         if pipeline.failure or self._signals.received is not None:
             return pipeline.failure
         return await self._settle_lost(archive, course.lost)
 
-    def _keeper(self, archive: Archive) -> KeepPage:
-        pages = Pages(archive, every=self._settings.keep_pages)
+    def _keeper(self, archive: Archive, checkpoint: Checkpoint) -> KeepPage:
+        pages = Pages(archive, every=self._settings.keep_pages, shows_erased=shows_erased_of(checkpoint))
 
         async def keep(page: RawPage) -> None:
             if key := await pages.keep(page):

@@ -1,5 +1,6 @@
 """What erasing and holding mean for later runs: nothing is fetched again, and no look at the newest run meets them."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,20 @@ async def test_an_erased_call_comes_back(site: Site) -> None:
     assert (entry.gone, entry.erased, checkpoint.count_present()) == (False, True, 1)
     checkpoint.close()
     assert site.lines(run.id)[-2]["files"] == []
+
+
+async def test_no_page_that_shows_an_erased_call_is_kept(harvests: Harvests) -> None:
+    """Its row would come back with it: such a page is noted in the ledger as not kept; the others are kept."""
+    await harvests.run(keep_pages=True)
+    erase_call(harvests, "100003")
+    account = await harvests.run(keep_pages=True, full=True, per_page=20)
+    pages = [gzip.decompress(path.read_bytes()) for path in harvests.archive.glob(f"runs/{account.run}/pages/*")]
+    assert pages
+    assert not any(b"100003" in page for page in pages)
+    told = [line for line in harvests.lines() if line["event"] == "page" and line.get("kept") is False]
+    assert told
+    assert all(line["files"] == [] for line in told)
+    assert harvests.verify().findings == []
 
 
 async def test_plan_counts_no_erased_call_as_new(harvests: Harvests) -> None:

@@ -136,6 +136,10 @@ class Checkpoint:
         """Yield the id of every call that the platform is not known to have deleted, a batch at a time."""
         return (row[0] for row in self._by_id("id", "NOT gone"))
 
+    def erased_ids(self) -> Iterator[str]:
+        """Yield the id of every call that was erased."""
+        return (row[0] for row in self._by_id("id", "erased"))
+
     def entries(self) -> Iterator[Entry]:
         """Yield the entry of every call, by id, a batch at a time."""
         return map(entry_from, self._by_id(COLUMNS, "TRUE"))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +173,7 @@ def _grave(archive: Path, file: File) -> Grave:
 def _shown(archive: Path, page: File, by_id: dict[str, str]) -> str | None:
     """Return the place of one of the calls that a kept page shows; None where it shows none of them.
 
-    A page that cannot be read as one is searched for the ids as words: rather one page too many is erased than one too few.
+    Where that cannot be told rather one page too many is erased than one too few.
     """
     path = archive / page.path
     if not PAGE_KEY.fullmatch(page.path) or disk.file_bytes(path) is None:
@@ -182,10 +182,7 @@ def _shown(archive: Path, page: File, by_id: dict[str, str]) -> str | None:
         body = _unpacked(path.read_bytes())
     if body is None:
         return next(iter(by_id.values()), None)
-    found = ids_on(body)
-    if found is None:
-        found = {call_id for call_id in by_id if _is_word(call_id, body)}
-    return next((by_id[call_id] for call_id in found if call_id in by_id), None)
+    return next((by_id[call_id] for call_id in shown_of(body, by_id)), None)
 
 
 def _unpacked(data: bytes) -> bytes | None:
@@ -207,6 +204,12 @@ class _Page(msgspec.Struct):
 
 
 _page = msgspec.json.Decoder(_Page)
+
+
+def shown_of(body: bytes, ids: Collection[str]) -> set[str]:
+    """Return which of some calls a list page shows. One that cannot be read as a page is searched for their ids as words."""
+    found = ids_on(body)
+    return {each for each in ids if _is_word(each, body)} if found is None else {each for each in found if each in ids}
 
 
 def ids_on(body: bytes) -> set[str] | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import zlib
+from collections.abc import Callable
 
 import anyio
 import anyio.to_thread
@@ -26,8 +27,12 @@ from harvester.model import PAGE, File, RawPage
 class Pages:
     """Keeps the list pages of one run: those that cannot be read, or every one."""
 
-    def __init__(self, archive: Archive, *, every: bool) -> None:
+    def __init__(
+        self, archive: Archive, *, every: bool, shows_erased: Callable[[bytes], bool] = lambda body: False
+    ) -> None:
+        """`shows_erased` tells whether a page shows a call that was erased: such a page is noted, and not kept."""
         self._archive = archive
+        self._shows_erased = shows_erased
         self._every = every
         self._number = itertools.count(1)
 
@@ -41,14 +46,9 @@ class Pages:
         with anyio.CancelScope(shield=True):  # a page that has come is kept, though the run be stopped
             deposit = await anyio.to_thread.run_sync(self._staged, page, next(self._number))
             await self._archive.commit_from_loop([deposit])
-        return deposit.staged[0].file.path
+        return deposit.staged[0].file.path if deposit.staged else None
 
     def _staged(self, page: RawPage, number: int) -> Deposit:
-        data = packed(page.body)
-        part = self._archive.parts / f"page-{number}.part"
-        disk.write_durable(part, data, mode=self._archive.mode)
-        key = run_key(self._archive.run_id, f"{PAGES}/{number:06}.json.gz")
-        file = File(path=key, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), role=PAGE)
         event = {
             "event": PAGE,
             "window": page.window.named(),
@@ -56,9 +56,16 @@ class Pages:
             "per_page": page.per_page,
             "received_at": page.received_at.isoformat(timespec="milliseconds"),
             "readable": page.readable,
-            "files": [msgspec.structs.asdict(file)],
+            "files": [],
         }
-        event |= {"key_removed": True} if page.key_removed else {}
+        if self._shows_erased(page.body):
+            return Deposit(event=event | {"kept": False})
+        data = packed(page.body)
+        part = self._archive.parts / f"page-{number}.part"
+        disk.write_durable(part, data, mode=self._archive.mode)
+        key = run_key(self._archive.run_id, f"{PAGES}/{number:06}.json.gz")
+        file = File(path=key, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), role=PAGE)
+        event |= {"files": [msgspec.structs.asdict(file)]} | ({"key_removed": True} if page.key_removed else {})
         return Deposit(event=event, staged=(Staged(file=file, part=str(part)),))
 
 
