@@ -112,10 +112,20 @@ async def test_a_page_that_another_attempt_brings_is_no_loss(
     assert len(list(pages(harvests))) == (platform.count("list") - 1 if keep else 0)
 
 
-async def test_a_number_that_was_asked_for_stands_in_no_line(platform: Platform, harvests: Harvests) -> None:
-    """The filter is in the request, not in what the ledger tells of the page; nor is it in any path."""
-    number = next(str(platform.book.row(i)["client_phone_number"]) for i in platform.book.ids())
-    await harvests.run(keep_pages=True, phone_number=number)
-    assert list(pages(harvests))
-    (ledger,) = harvests.archive.glob("runs/*/ledger.jsonl")
-    assert number.lstrip("+").encode() not in ledger.read_bytes()
+@pytest.mark.parametrize("by_number", [True, False])
+async def test_what_a_page_holds_stands_in_the_page_alone(
+    platform: Platform, harvests: Harvests, by_number: bool
+) -> None:
+    """No number, no name, no transcript in ledger, account, manifest or path; the number that was asked for neither."""
+    rows = [platform.book.row(i) for i in platform.book.ids()]
+    number = str(rows[0]["client_phone_number"])
+    await harvests.run(keep_pages=True, phone_number=number if by_number else None)
+    assert number.encode() in b"".join(body_of(harvests, line) for line in pages(harvests))
+    shown = {
+        path: b"" if "pages" in path.parts else path.read_bytes() for path in harvests.archive.glob("runs/*/**/*.*")
+    }
+    secrets = {str(row[name]).lstrip("+") for row in rows for name in ("client_phone_number", "assistant_phone_number")}
+    secrets |= {str(row["campaign_name"]) for row in rows} - {"None"}
+    assert len(secrets) > 10
+    for path, data in shown.items():
+        assert not [secret for secret in secrets if secret.encode() in str(path).encode() + data]

@@ -13,10 +13,12 @@ import pytest
 
 import harvester
 from harvester.demo.calls import CallBook
+from harvester.demo.options import Options
 from harvester.demo.server import Platform, serve
 from harvester.errors import ConfigError
 from harvester.layers import resolve
 from harvester.mask import masked_typed
+from harvester.platform.resume import KEPT_HEADERS
 from harvester.provenance import libraries
 from tests.harvests import Harvests
 from tests.platform.test_certificate import fingerprint
@@ -130,6 +132,23 @@ async def test_the_certificate_of_the_api_is_told(authority: Authority, tmp_path
         assert done.returncode == 0, done.stderr
     assert first_line(harvests)["server"]["certificate_sha256"] == fingerprint(certificate)
     assert account(harvests)["server"]["certificate_sha256"] == fingerprint(certificate)
+
+
+async def test_every_saved_file_tells_where_it_came_from(harvests: Harvests) -> None:
+    """Link without its query, status, allow-listed headers, beginning and end, and what shows that it is whole."""
+    async with serve(CallBook(count=20, most_seconds=5), options=Options(signed_links=True)) as platform:
+        signed = Harvests(platform, harvests.folder / "signed")
+        await signed.run()
+    told = [line["recording"] for line in signed.lines() if line.get("recording", {}).get("state") == "saved"]
+    assert told
+    for each in told:
+        assert each["from"] == each["link"]
+        assert each["from"].startswith(f"{platform.recordings_url}/calls/")
+        assert "?" not in each["from"]
+        assert (each["status"], each["redirect_hosts"], each["attempts"]) == (200, [], 1)
+        assert set(each["headers"]) <= set(KEPT_HEADERS)
+        assert each["started_at"] <= each["finished_at"]
+        assert each["proof"] == "content-length"
 
 
 NUMBER = "+15550123456"

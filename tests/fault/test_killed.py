@@ -96,6 +96,31 @@ async def test_a_run_killed_at_every_request(platform: Platform, undisturbed: Tr
         print(f"\nkilled at {rounds} of {most} requests of a run")
 
 
+async def killed_keeping_pages(share: Fuse, platform: Platform, folder: Path, undisturbed: Tree, when: int) -> bool:
+    """Kill a run that keeps list pages at one request, and assert that what its ledger calls kept is whole."""
+    scene = new_scene(platform, folder, share)
+    scene.environment["HARVESTER_KEEP_PAGES"] = "yes"
+    came_so_far = await killed(share, scene, undisturbed, when)
+    await assert_converges(scene, undisturbed)
+    return came_so_far
+
+
+@needs_fuse
+@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.fault)])
+async def test_a_run_that_keeps_pages_killed_at_some_requests(
+    platform: Platform, undisturbed: Tree, tmp_path: Path, step: int
+) -> None:
+    """Between a page's part, name and line, too: no page is half, and none lies there that no ledger tells of."""
+    with mounted(tmp_path) as share:
+        scene = new_scene(platform, tmp_path, share)
+        scene.environment["HARVESTER_KEEP_PAGES"] = "yes"
+        most = await counted(share, scene)
+        assert list(scene.archive.glob("runs/*/pages/*.json.gz"))
+        whens = range(most // 20, most // 2, max(1, step * most // 40))
+        rounds = [await killed_keeping_pages(share, platform, tmp_path, undisturbed, when) for when in whens]
+        assert all(rounds)
+
+
 @needs_fuse
 @pytest.mark.fault
 async def test_the_mending_killed_at_every_third_request(platform: Platform, undisturbed: Tree, tmp_path: Path) -> None:
