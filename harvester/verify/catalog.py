@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -84,7 +84,7 @@ class Catalog:
     @contextmanager
     def opened(cls) -> Iterator[Self]:
         """Give an empty table for the block. Raises StorageError where it has no room."""
-        with closing(sqlite3.connect(_place(os.environ), isolation_level=None)) as db:
+        with closing(sqlite3.connect(place(os.environ), isolation_level=None)) as db:
             try:
                 db.executescript(SCHEMA)
                 yield cls(db)
@@ -169,7 +169,7 @@ class Catalog:
         return self._db.total_changes - before
 
 
-def _place(environment: os._Environ[str]) -> str:
+def place(environment: Mapping[str, str]) -> str:
     """Return where SQLite is to have the table: on disk where there is a folder for it, else in memory."""
     named = [environment[name] for name in FOLDER_VARIABLES if environment.get(name)]
     usable = any(Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK) for folder in (*named, *FOLDERS))
