@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from harvester.errors import StorageError
+from harvester.exhaustion import is_want_of_memory
 from harvester.mask import masked
 
 LOG_BYTES = 2 * 1024 * 1024
@@ -96,6 +97,11 @@ class _Kept(logging.handlers.RotatingFileHandler):
             self.close()
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether what the event loop logs says anything: that it got no memory is told by what could not go on without."""
+    return not (record.exc_info and is_want_of_memory(record.exc_info[1]))
+
+
 def set_up(*, verbose: int, quiet: bool, as_json: bool) -> None:
     """Send log lines to standard error: warnings, with `verbose` 1 and 2 more, with `quiet` only errors."""
     screen = _Screen()
@@ -107,6 +113,7 @@ def set_up(*, verbose: int, quiet: bool, as_json: bool) -> None:
     root.handlers[:] = [screen]
     root.setLevel(logging.DEBUG)
     root.propagate = False
+    logging.getLogger("asyncio").addFilter(_is_news)
 
 
 def keep_in(path: Path | None) -> None:

@@ -179,13 +179,19 @@ def _harvested(resolved: Resolved, harvest: Harvest) -> Account:
         try:
             account = run_async(harvest, resolved, key, progress)
         except Exception as error:
+            _tell_of_lost_log(None)
             if is_want_of_memory(error):
                 raise HarvestError(NO_MEMORY) from error
             raise
     log.log(logging.DEBUG if account.exit_code == 0 else logging.INFO, "%s", screen.verdict_text(account))
-    if (lost := logs.failure()) and str(lost) != account.error:  # the run was over by then
-        log.warning("%s", lost)
+    _tell_of_lost_log(account.error)
     return account
+
+
+def _tell_of_lost_log(told: str | None) -> None:
+    """Say that no log is kept any more, where it is not that what has ended the run."""
+    if (lost := logs.failure()) and str(lost) != told:
+        log.warning("%s", lost)
 
 
 def _keep_log(settings: Settings, local: LocalState) -> None:

@@ -214,3 +214,11 @@ def test_only_one_file_is_kept_at_a_time(tmp_path: Path) -> None:
     for name in ("first", "second"):
         lines = (tmp_path / name).read_text().splitlines()
         assert [line.rpartition(": ")[2] for line in lines] == [f"of the {name}", f"noted of the {name}"]
+
+
+def test_what_the_loop_says_of_memory_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A socket that gets no memory is closed by the event loop; whoever waited for it tells of it in a sentence. Bugs stay."""
+    set_up()
+    for error in (MemoryError(), ValueError("a bug")):
+        logging.getLogger("asyncio").error("Fatal read error on socket transport", exc_info=error)
+    assert [record.exc_info and record.exc_info[0] for record in caplog.records] == [ValueError]

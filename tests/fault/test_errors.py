@@ -143,6 +143,18 @@ async def test_a_log_that_takes_no_more_ends_the_run(tmp_path: Path, error: str)
         assert_verifies(scene.archive, seed=1)
 
 
+async def test_a_log_that_takes_no_more_is_told_of_beside_what_ended_the_run(scene: Scene) -> None:
+    """A run that ends for another reason says both."""
+    await scene.ends("--limit", "1")
+    (log,) = scene.state.glob("*/harvester.log")
+    log.unlink()
+    log.symlink_to("/dev/full")
+    ended = await scene.ends("--attempts", "2", "--base-url", "http://127.0.0.1:9/api")
+    assert ended.exit_code == 5
+    assert ended.said.count(f"cannot write {log}: ") == 1
+    assert "Connection refused" in ended.said
+
+
 async def test_a_log_that_cannot_be_opened_keeps_a_run_from_beginning(scene: Scene, undisturbed: Tree) -> None:
     """Exit 6 with its path before the platform is asked; `harvester status` tells of it."""
     await scene.ends("--limit", "1")
