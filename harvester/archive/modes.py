@@ -9,6 +9,7 @@ nothing. The files of the run itself follow when it closes. Folders stay writabl
 from __future__ import annotations
 
 import errno
+import stat
 from pathlib import Path
 
 from harvester.archive import disk
@@ -41,3 +42,11 @@ def protect(path: Path) -> None:
         except OSError as error:
             if error.errno not in UNKNOWN:
                 raise
+
+
+def release(path: Path) -> None:
+    """Let the owner write a file again that `protect` has made read-only; a link is left as it is. Raises StorageError."""
+    with disk.guarded("make writable", path):
+        found = path.lstat()
+        if stat.S_ISREG(found.st_mode) and not found.st_mode & stat.S_IWUSR:
+            path.chmod(found.st_mode & 0o777 | stat.S_IWUSR)

@@ -21,7 +21,7 @@ from harvester.archive import disk, ledger
 from harvester.archive.layout import LEDGER, MANIFEST, SEAL, SEAL_PART, run_key
 from harvester.archive.mark import require_mark
 from harvester.archive.merkle import Tree
-from harvester.archive.modes import READ_ONLY, WRITABLE, protect
+from harvester.archive.modes import READ_ONLY, WRITABLE, protect, release
 from harvester.errors import LedgerError, MarkError, SealError
 
 FORM = 1
@@ -128,6 +128,7 @@ def is_to_be_sealed(archive: Path, run_id: str) -> bool:
 def write_seal(archive: Path, run_id: str, mode: int = WRITABLE) -> None:
     """Put the seal of a run in place, durable; it was announced, and the manifest is there. Raises StorageError, LedgerError."""
     part = archive / run_key(run_id, SEAL_PART)
+    release(part)  # a crash may have come between making it read-only and its name
     disk.overwrite(part, seal_text(make_seal(archive, run_id)), durably=True)
     if mode == READ_ONLY:
         protect(part)

@@ -13,6 +13,7 @@ from harvester.archive import seal as seal_module
 from harvester.archive.layout import LEDGER, MANIFEST, MARK, SEAL, SEAL_PART, run_key
 from harvester.archive.ledger import GENESIS
 from harvester.archive.merkle import Tree
+from harvester.archive.modes import READ_ONLY, release
 from harvester.archive.seal import differences, load_seal, make_seal, read_seal, seal_text, write_seal
 from harvester.errors import HarvestError, LedgerError, SealError
 from harvester.verify.archive import verify
@@ -97,6 +98,20 @@ async def test_a_run_cut_off_before_its_manifest_is_sealed_with_it(site: Site) -
         run.close()
     assert {path.name for path in folder.iterdir()} == {LEDGER, "run.json", MANIFEST, SEAL}
     assert (verify(site.root).findings, verify(site.root).notes) == ([], [])
+
+
+async def test_a_seal_that_was_made_read_only_and_not_named_is_made_anew(site: Site) -> None:
+    """With `read_only` a crash can leave a part that nobody may write: the next run opens it, and the seal is read-only again."""
+    run_id = await site.saved(call(1))
+    part = site.root / run_key(run_id, SEAL_PART)
+    (site.root / run_key(run_id, SEAL)).rename(part)
+    part.chmod(0o444)
+    release(part)
+    assert part.stat().st_mode & 0o777 == 0o644
+    part.chmod(0o444)
+    write_seal(site.root, run_id, READ_ONLY)
+    assert (site.root / run_key(run_id, SEAL)).stat().st_mode & 0o777 == 0o444
+    assert verify(site.root).findings == []
 
 
 async def test_a_run_from_before_seals_stays_without(site: Site) -> None:
