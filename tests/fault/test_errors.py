@@ -123,7 +123,7 @@ async def test_a_checkpoint_that_takes_no_more_ends_the_run(
     await assert_converges(scene, undisturbed)
 
 
-@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+@pytest.mark.parametrize("error", ["ENOSPC", pytest.param("EIO", marks=pytest.mark.fault)])
 async def test_a_log_that_takes_no_more_ends_the_run(tmp_path: Path, error: str) -> None:
     """It stops taking calls: exit 6 with the path and what to do, said once; the next run goes on."""
     book = CallBook(count=60, most_seconds=2, in_progress=0, late=0)
