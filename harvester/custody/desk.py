@@ -26,10 +26,13 @@ from harvester.archive.mark import Mark, hold, require_mark
 from harvester.archive.store import Archive, new_run_id
 from harvester.errors import ConfigError, StorageError
 from harvester.events import run_started
+from harvester.evidence.sealing import Vouchers, require, vouch
+from harvester.loop import run_async
 from harvester.mask import masked_typed
 from harvester.place import local_state
 from harvester.provenance import provenance_of, system_user
 from harvester.settings import Resolved, flag_of
+from harvester.vouching import said_of, vouchers_of
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +52,7 @@ class Deed:
         self.mended = mended  # ids of the runs that had been cut off
         self.sums: Event = {}
         self.failures: list[StorageError] = []
+        self.seal: list[str] = []  # who has vouched for the run's seal, and what of that could not be had
 
 
 class Desk:
@@ -64,13 +68,16 @@ class Desk:
     def run(self, command: str, cause: Cause) -> Iterator[Deed]:
         """Begin a run, and close it behind the block. One that the block leaves by an error is mended by the next run.
 
-        Raises StorageError, LedgerError.
+        Its seal is signed and stamped as that of any run is. Raises ConfigError for a key that is not there, StorageError,
+        LedgerError.
         """
+        settings = self._resolved.settings
+        vouchers = vouchers_of(settings)
+        require(vouchers)
         began, started_at = time.monotonic(), now_text()
         run_id = new_run_id(self.root, dt.datetime.now(dt.UTC))
-        read_only = self._resolved.settings.read_only
         # what makes room must not ask for it
-        archive = Archive(self.root, self.checkpoint, run_id, min_free_bytes=0, read_only=read_only)
+        archive = Archive(self.root, self.checkpoint, run_id, min_free_bytes=0, read_only=settings.read_only)
         try:
             why = {name: value for name, value in msgspec.structs.asdict(cause).items() if value is not None}
             provenance = provenance_of(self._resolved)
@@ -90,6 +97,9 @@ class Desk:
                 "provenance": msgspec.to_builtins(provenance),
             }
             archive.close(sums, json.dumps(account, indent=2).encode() + b"\n")
+            if vouchers != Vouchers():
+                vouched = run_async(vouch, self.root, run_id, vouchers)
+                deed.seal = said_of(vouched) + vouched.missing
         finally:
             archive.abandon()
 

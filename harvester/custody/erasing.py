@@ -51,6 +51,7 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     unknown_numbers: int  # calls that a phone number may be meant to select, and whose rows are missing
     mended: tuple[str, ...] = ()  # ids of runs that had been cut off
     failures: tuple[str, ...] = ()  # why files could not be removed
+    seal: tuple[str, ...] = ()  # who has vouched for the seal of that run, and what of that could not be had
 
     @property
     def exit_code(self) -> int:
@@ -89,7 +90,7 @@ def erase(resolved: Resolved, choice: Choice, *, execute: bool) -> Erasure:
                 _bury(deed, selection.tombs[start : start + GROUP], cause)
             done = _told(desk.root, selection, deed)
             deed.sums = {"erased_calls": len(done.calls), "erased_files": done.files, "erased_bytes": done.size_bytes}
-    return done
+    return msgspec.structs.replace(done, seal=tuple(deed.seal))
 
 
 def _bury(deed: Deed, tombs: Sequence[Tomb], cause: Cause) -> None:
@@ -184,6 +185,7 @@ def erasure_text(erasure: Erasure) -> str:
     else:
         lines.append(f"erased: {what}; the tombstones stand in the ledger of run {erasure.run}")
         lines.append("copies, snapshots and backups of the archive are not reached: see to them too")
+    lines += [f"seal: {each}" for each in erasure.seal]
     return "\n".join(map(escaped, lines))
 
 

@@ -44,6 +44,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     run: str | None = None
     holds: tuple[Holding, ...] = ()
     released_left_out: int = 0
+    seal: tuple[str, ...] = ()  # who has vouched for the seal of that run, and what of that could not be had
 
     def as_json(self) -> bytes:
         """Return it as JSON."""
@@ -72,7 +73,7 @@ def add_hold(resolved: Resolved, choice: Choice) -> Held:
             deed.archive.note(added_event(hold, file))
             deed.sums = {"hold": hold.id}
     done = Holding(hold=hold, calls=covered)
-    return Held(archive=disk.path_text(desk.root), did="added", run=deed.run_id, holds=(done,))
+    return Held(archive=disk.path_text(desk.root), did="added", run=deed.run_id, holds=(done,), seal=tuple(deed.seal))
 
 
 def release_hold(resolved: Resolved, hold_id: str) -> Held:
@@ -88,7 +89,9 @@ def release_hold(resolved: Resolved, hold_id: str) -> Held:
         hold, released_at=now_text(), released_by=cause.operator, released_because=cause.reason
     )
     done = Holding(hold=released, calls=covered)
-    return Held(archive=disk.path_text(desk.root), did="released", run=deed.run_id, holds=(done,))
+    return Held(
+        archive=disk.path_text(desk.root), did="released", run=deed.run_id, holds=(done,), seal=tuple(deed.seal)
+    )
 
 
 def list_holds(resolved: Resolved, *, released: bool) -> Held:
@@ -123,6 +126,7 @@ def held_text(held: Held) -> str:
         lines.append("no call is on hold")
     if held.released_left_out:
         lines.append(f"{counted(held.released_left_out, 'hold')} released; --released shows them too")
+    lines += [f"seal: {each}" for each in held.seal]
     return "\n".join(map(escaped, lines))
 
 

@@ -2,12 +2,14 @@
 
 import datetime as dt
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
 from harvester.archive.choice import Choice
 from harvester.archive.holds import read_holds
-from harvester.custody.erasing import erase
+from harvester.custody.erasing import erase, erasure_text
 from harvester.custody.holding import add_hold, held_text, list_holds, release_hold
 from harvester.errors import ConfigError, LedgerError, LockedError
 from harvester.place import local_state
@@ -15,6 +17,7 @@ from harvester.settings import Resolved
 from harvester.verify.archive import verify
 from tests.archive.sites import Site, call
 from tests.custody.conftest import ANN, because
+from tests.evidence.test_signature import new_key
 
 
 def refused(resolved: Resolved, call_id: str) -> bool:
@@ -140,6 +143,22 @@ def test_a_run_at_work_keeps_a_hold_waiting(filled: Site, resolved: Resolved) ->
         with pytest.raises(LockedError):
             add_hold(resolved, Choice(ids=("1",)))
         assert list_holds(resolved, released=True).holds == ()
+
+
+@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="ssh-keygen is missing")
+def test_its_seal_is_signed_as_that_of_any_run(filled: Site, tmp_path: Path) -> None:
+    """Holds and erasures are vouched for as the settings say, at once; a key that is not there is refused before anything."""
+    resolved = because(filled, seal_ssh_key=str(new_key(tmp_path)))
+    added = add_hold(resolved, Choice(ids=("1",)))
+    assert "\nseal: signed by ED25519 key" in held_text(added)
+    done = erase(resolved, Choice(ids=("3",)), execute=True)
+    assert "seal: signed by ED25519 key" in erasure_text(done)
+    for run in (added.run, done.run):
+        assert (filled.root / "runs" / str(run) / "seal.txt.sig").exists()
+    before = filled.files()
+    with pytest.raises(ConfigError, match="nowhere cannot be read"):
+        add_hold(because(filled, seal_ssh_key="nowhere"), Choice(ids=("1",)))
+    assert filled.files() == before
 
 
 async def test_a_number_without_its_line_is_swept(filled: Site, resolved: Resolved) -> None:
