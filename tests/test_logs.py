@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harvester import logs
-from harvester.archive import disk
+from harvester.archive.advice import ADVICE
 from harvester.errors import StorageError
 
 NASTY = "call \x1b[2J\x07\r\nharvester: complete \u202egnp.exe\u2066 \x9b31m \x7f \u2028 \x00 \udcff end"
@@ -160,7 +160,7 @@ def test_a_file_that_takes_no_more_says_why(tmp_path: Path, capsys: pytest.Captu
     log.warning("one")
     lost = logs.failure()
     log.warning("two")
-    assert str(lost) == f"cannot write {tmp_path}/log: {disk.ADVICE[errno.ENOSPC]}"
+    assert str(lost) == f"cannot write {tmp_path}/log: {ADVICE[errno.ENOSPC]}"
     assert logs.failure() is lost
     assert capsys.readouterr().err == "harvester: one\nharvester: two\n"
     logs.keep_in(tmp_path / "other")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harvester.archive import disk
+from harvester.archive.advice import ADVICE
 from harvester.errors import StorageError
 
 
@@ -100,7 +101,7 @@ def test_a_file_is_hashed_in_blocks(tmp_path: Path, size_bytes: int) -> None:
     assert disk.sha256_of(tmp_path / "a") == (hashlib.sha256(data).hexdigest(), size_bytes)
 
 
-@pytest.mark.parametrize("number", [*disk.ADVICE, errno.EMFILE])
+@pytest.mark.parametrize("number", [*ADVICE, errno.EMFILE])
 def test_every_error_says_where_and_what_to_do(number: int) -> None:
     """An error of the disk becomes a StorageError with what was being done, the path, and advice."""
     with (
