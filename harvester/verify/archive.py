@@ -35,7 +35,7 @@ def verify(
 ) -> Verification:
     """Verify the archive in a folder, or a portion of it; `tell` is told of progress, `witnesses` are from elsewhere.
 
-    Raises MarkError when it is none, StorageError when it cannot be read at all.
+    Raises MarkError when it is none, StorageError when it cannot be read at all, ConfigError when no witness knows it.
     """
     problem: MarkError | None = None
     archive_id = None

@@ -16,9 +16,12 @@ from typing import NamedTuple
 from harvester.archive import disk
 from harvester.archive.layout import LEDGER, MANIFEST, SEAL, run_key
 from harvester.archive.merkle import Tree
-from harvester.archive.seal import LARGEST_BYTES, NAMES, TITLE, Seal, is_to_be_sealed, load_seal, read_seal
+from harvester.archive.seal import LARGEST_BYTES, NAMES, SUM, TITLE, Seal, is_to_be_sealed, load_seal, read_seal
 from harvester.errors import ConfigError, SealError
 from harvester.verify.findings import Verification
+
+TITLE_LINE = f"{TITLE}\n".encode()
+SUM_START = f"{SUM}: ".encode()
 
 
 class Book:
@@ -54,7 +57,10 @@ class Seals:
     """The seals of one archive, run by run, in the order of the chain."""
 
     def __init__(self, archive: Path, archive_id: str | None, copies: Sequence[Stated], result: Verification) -> None:
-        """`archive_id` is None where the mark cannot be read; `copies` may be of other archives too."""
+        """`archive_id` is None where the mark cannot be read; `copies` may be of other archives too.
+
+        Raises ConfigError where all of them are.
+        """
         self._archive = archive
         self._archive_id = archive_id
         self._result = result
@@ -62,6 +68,16 @@ class Seals:
         for copy in copies:
             if archive_id in (None, copy.seal.archive):
                 self._copies.setdefault(copy.seal.run, []).append(copy)
+        if copies and not self._copies:
+            raise ConfigError(
+                f"--seals: {len(copies):,} copies of seals, and none is of this archive, {archive_id}; name those of its own"
+            )
+        if copies:
+            own = sum(map(len, self._copies.values()))
+            result.notes.append(
+                f"held against {own:,} copies of seals"
+                + (f" ({len(copies) - own:,} more are of other archives)" if own < len(copies) else "")
+            )
         self._unsealed: list[str] = []
         self.sealed: list[str] = []  # runs whose seal can be read, in the order of the chain
 
@@ -120,7 +136,7 @@ class Seals:
 
 
 def copies_in(path: Path) -> list[Stated]:
-    """Return the seals that were kept in a file, one behind the other, or in the files of a folder and its folders.
+    """Return the seals that were kept in a file, or in the files of a folder and its folders.
 
     Raises ConfigError where there is none, or one cannot be read; StorageError.
     """
@@ -144,16 +160,22 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _seals_in(path: Path) -> Iterator[bytes]:
-    """Yield the bytes of each seal in a file, from its title to the next; of a file that begins otherwise, none."""
-    title = f"{TITLE}\n".encode()
+    """Yield the bytes of each seal in a file, from its title to its sum, whatever stands around them, as in a mailbox.
+
+    Mail ends lines in its own way; a seal whose lines do not fit its sum is none, so nothing is lost by putting that right.
+    """
     seal = b""
     with disk.guarded("read", path) as step, path.open("rb") as file:
         for raw in step.over(iter(lambda: file.readline(LARGEST_BYTES), b"")):
-            if raw == title and seal:
-                yield seal
-                seal = b""
-            elif raw != title and not seal:
-                return
-            seal += raw[: LARGEST_BYTES + 1 - len(seal)]
+            line = raw.removesuffix(b"\n").removesuffix(b"\r") + b"\n"
+            if line == TITLE_LINE:
+                if seal:
+                    yield seal  # one that was cut off
+                seal = line
+            elif seal:
+                seal += line
+                if line.startswith(SUM_START) or len(seal) > LARGEST_BYTES:
+                    yield seal
+                    seal = b""
     if seal:
         yield seal

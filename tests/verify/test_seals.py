@@ -115,6 +115,27 @@ def test_copies_that_are_the_same_change_nothing(root: Path, tmp_path: Path) -> 
         assert verify(root, witnesses=Witnesses(copies=tuple(copies))).findings == []
 
 
+def test_a_mailbox_is_a_place_for_copies(root: Path, tmp_path: Path) -> None:
+    """Seals that were mailed each night are found in the mailbox, between headers, with a mail's line ends."""
+    mails = [
+        f"From records@example.com\nSubject: seal\n\n{(root / run_key(run_id, SEAL)).read_text()}\n-- \nbye\n\n"
+        for run_id in runs(root)
+    ]
+    (tmp_path / "mbox").write_bytes("".join(mails).replace("\n", "\r\n").encode())
+    copies = copies_in(tmp_path / "mbox")
+    assert [copy.seal.run for copy in copies] == runs(root)
+    assert verify(root, witnesses=Witnesses(copies=tuple(copies))).findings == []
+
+
+def test_a_copy_that_was_cut_off_is_told(root: Path, tmp_path: Path) -> None:
+    """A file that ends in the middle of a seal, or in which another seal begins there."""
+    data = (root / run_key(runs(root)[0], SEAL)).read_bytes()
+    for content in (data[:-100], data[: data.index(b"ledger-lines")] + data):
+        (tmp_path / "seals.txt").write_bytes(content)
+        with pytest.raises(ConfigError, match="cannot be used: the seal is damaged"):
+            copies_in(tmp_path / "seals.txt")
+
+
 def test_a_seal_that_is_gone_is_found_by_its_copy_too(root: Path, tmp_path: Path) -> None:
     """The copy is then what the run is held against."""
     copies = seals_of(root, tmp_path / "copies")
@@ -134,7 +155,10 @@ async def test_copies_of_other_archives_are_passed_over(root: Path, site: Site, 
     await site.saved(call(9))
     copies = seals_of(root, tmp_path / "copies")
     seals_of(site.root, copies / "other")
-    assert verify(root, witnesses=Witnesses(copies=tuple(copies_in(copies)))).findings == []
+    result = verify(root, witnesses=Witnesses(copies=tuple(copies_in(copies))))
+    assert (result.findings, result.notes) == ([], ["held against 2 copies of seals (1 more are of other archives)"])
+    with pytest.raises(ConfigError, match="1 copies of seals, and none is of this archive"):
+        verify(root, witnesses=Witnesses(copies=tuple(copies_in(copies / "other"))))
 
 
 def test_a_place_without_copies_is_told(root: Path, tmp_path: Path) -> None:
