@@ -308,3 +308,15 @@ def test_an_order_that_cannot_be_fulfilled_is_refused_before_the_archive_is_read
         exported_to(site, tmp_path / "bundle", Criteria(phone_numbers=("anna",)))
     done = typed(site, tmp_path / "bundle", "--from", "tomorrow")
     assert (done.returncode, "--from: 'tomorrow' is not a day" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("as_zip", [False, True])
+def test_a_disk_that_takes_no_more_ends_with_6_and_leaves_nothing(site: Site, tmp_path: Path, as_zip: bool) -> None:
+    """Room that is gone while the bundle is made is told in one sentence; what was written goes again."""
+    zipped = ["--zip"] if as_zip else []
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "HARVESTER_ARCHIVE": str(site.root)}
+    limited = ["prlimit", "--fsize=3000", sys.executable, "-m", "harvester.cli", "export", "bundle", *zipped]
+    done = subprocess.run(limited, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (6, 1)
+    assert "the file is too large" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["calls", "state"]

@@ -116,14 +116,16 @@ async def test_a_ledger_that_leads_out_of_the_archive_leads_nowhere(site: Site, 
     (tmp_path / "secret.json").write_text("{}")
     run_id = sorted(path.name for path in (site.root / "runs").iterdir())[-1]
     ledger = site.root / run_key(run_id, LEDGER)
-    for path in ("2025/08/04/../../../../secret.json", f"{DAY}/2.json"):
+    for nth, path in enumerate(
+        (f"{DAY}/../../../../secret.json", f"{DAY}/1./../../../../../secret.json", f"{DAY}/2.json")
+    ):
         original = ledger.read_bytes()
         ledger.write_bytes(original.replace(f'"{DAY}/1.v2.json"'.encode(), f'"{path}"'.encode()))
         with pytest.raises(DamagedError, match="names a file that is none of its call"):
             exported_to(site, tmp_path / "bundle", Criteria(ids=("1",)))
-        exported_to(site, tmp_path / f"damaged{len(path)}", Criteria(ids=("1",)), include_damaged=True)
-        assert not list((tmp_path / f"damaged{len(path)}").rglob("secret.json"))
-        assert not list((tmp_path / f"damaged{len(path)}").rglob("2.json"))
+        exported_to(site, tmp_path / f"damaged{nth}", Criteria(ids=("1",)), include_damaged=True)
+        assert not list((tmp_path / f"damaged{nth}").rglob("secret.json"))
+        assert not list((tmp_path / f"damaged{nth}").rglob("2.json"))
         ledger.write_bytes(original)
 
 
