@@ -112,17 +112,20 @@ async def test_an_erased_call_goes(harvests: Harvests) -> None:
 
 
 async def test_an_erased_call_comes_back(site: Site) -> None:
-    """When the platform has a call again that was erased and gone, that alone is noted: it stays erased."""
+    """When the platform has a call again that was erased and gone, that alone is noted: it stays erased, by the ledgers too."""
     await site.saved(call(1))
     with site.run() as run:
         run.archive.commit([erased_draft(run.checkpoint.find(["1"])["1"], [], "why", "ops")])
         run.archive.commit([gone_draft(run.checkpoint.find(["1"])["1"])])
         await run.save(call(1, transcript="Other."))
         run.close()
-    checkpoint = site.checkpoint()
-    (entry,) = checkpoint.find(["1"]).values()
-    assert (entry.gone, entry.erased, checkpoint.count_present()) == (False, True, 1)
-    checkpoint.close()
+    for rebuilt in (False, True):
+        if rebuilt:
+            site.db.unlink()
+        checkpoint = site.checkpoint()
+        (entry,) = checkpoint.find(["1"]).values()
+        assert (entry.gone, entry.erased, checkpoint.count_present()) == (False, True, 1)
+        checkpoint.close()
     assert site.lines(run.id)[-2]["files"] == []
 
 

@@ -84,14 +84,18 @@ async def counted(platform: Platform, folder: Path, share: Fuse) -> int:
     return share.asked() - first
 
 
-async def test_an_erasure_killed_at_some_requests(platform: Platform, undisturbed: Tree, tmp_path: Path) -> None:
-    """Killed early, in the middle and late: a run or the same erasure makes it good."""
+async def test_an_erasure_killed_as_it_removes(platform: Platform, undisturbed: Tree, tmp_path: Path) -> None:
+    """Killed before it removes the first file, or one of the others: a run, or the same erasure, removes what is left."""
     with mounted(tmp_path) as share:
-        most = await counted(platform, tmp_path, share)
-        for tenths in (2, 5, 7, 9):
+        for when, by_a_run in ((1, True), (1, False), (3, True)):
             scene = await filled(platform, tmp_path, share)
-            assert await killed(share, scene, undisturbed, most * tenths // 10)
-            await assert_mended(scene, undisturbed, by_a_run=bool(tenths % 2))
+            share.order(KILL, "unlink", path=r"/20\d\d/", when=when)
+            assert (await scene.does(*ERASE)).exit_code == -signal.SIGKILL
+            share.calm()
+            assert told(scene) == mine(undisturbed)
+            assert len(mine(scene.tree())) == len(mine(undisturbed)) - when + 1
+            assert_nothing_lost(scene, undisturbed)
+            await assert_mended(scene, undisturbed, by_a_run=by_a_run)
 
 
 @pytest.mark.fault
