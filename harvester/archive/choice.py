@@ -49,11 +49,9 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a call was created on one of the days; one without a day is on none."""
         if self.date_from is None and self.date_to is None:
             return True
-        try:
-            day = dt.datetime.strptime(entry.place[:10], "%Y/%m/%d").date()
-        except ValueError:
-            return False
-        return (self.date_from or day) <= day <= (self.date_to or day)
+        day = entry.place[:10].replace("/", "-")  # compared as text: a million of them are gone through
+        first, last = self.date_from or dt.date.min, self.date_to or dt.date.max
+        return day[:1].isdigit() and first.isoformat() <= day <= last.isoformat()
 
     def covers(self, entry: Entry, numbers: Numbers, *, in_doubt: bool) -> bool:
         """Whether a call is meant; `in_doubt` is the answer where its phone numbers cannot be told."""

@@ -71,11 +71,11 @@ def tombs_of(archive: Path, entries: Iterable[Entry]) -> list[Tomb]:
     """
     calls = {entry.place: entry for entry in entries}
     files, pages, erased = _told(archive, set(calls))
-    for place, named in files.items():
-        for key in _lying(archive, place):
-            if key not in named:
+    for folder in {place.rpartition("/")[0] for place in files}:
+        for key in _lying(archive, folder):
+            if key not in files.get(place_of(key), {key}):
                 digest, size_bytes = disk.sha256_of(archive / key)
-                named[key] = File(path=key, bytes=size_bytes, sha256=digest, role="adopted")
+                files[place_of(key)][key] = File(path=key, bytes=size_bytes, sha256=digest, role="adopted")
     by_id = {entry.id: entry.place for entry in calls.values()}
     for page in pages:
         if shown := _shown(archive, page, by_id):
@@ -151,12 +151,10 @@ def _told(archive: Path, places: set[str]) -> tuple[dict[str, dict[str, File]], 
     return files, pages, erased
 
 
-def _lying(archive: Path, place: str) -> Iterator[str]:
-    """Yield the keys of the files that lie under the names of a call."""
-    folder, _, name = place.rpartition("/")
-    for found in sorted(disk.names(archive / folder)):
-        key = f"{folder}/{found}"
-        if found.partition(".")[0] == name and FILE_KEY.fullmatch(key):
+def _lying(archive: Path, folder: str) -> Iterator[str]:
+    """Yield the keys of the files in a folder that bear names of calls."""
+    for name in sorted(disk.names(archive / folder)):
+        if FILE_KEY.fullmatch(key := f"{folder}/{name}"):
             yield key
 
 

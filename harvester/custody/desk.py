@@ -26,13 +26,11 @@ from harvester.archive.mark import Mark, hold, require_mark
 from harvester.archive.store import Archive, new_run_id
 from harvester.errors import ConfigError, StorageError
 from harvester.events import run_started
-from harvester.evidence.sealing import Vouchers, require, vouch
 from harvester.loop import run_async
 from harvester.mask import masked_typed
 from harvester.place import local_state
 from harvester.provenance import provenance_of, system_user
-from harvester.settings import Resolved, flag_of
-from harvester.vouching import said_of, vouchers_of
+from harvester.settings import Resolved, Settings, flag_of
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +53,30 @@ class Deed:
         self.seal: list[str] = []  # who has vouched for the run's seal, and what of that could not be had
 
 
+class _Sealing:
+    """Who vouches for the seal of a run. What that takes is imported only where it is asked for: it costs half a second."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises ConfigError for a key that is not there."""
+        self._settings = settings
+        self._is_asked_for = bool(settings.seal_ssh_key or settings.seal_tsa_url)
+        if self._is_asked_for:
+            from harvester.evidence.sealing import require
+            from harvester.vouching import vouchers_of
+
+            require(vouchers_of(settings))
+
+    def vouch(self, root: Path, run_id: str) -> list[str]:
+        """Have the seal vouched for; say who has, and what of that could not be had."""
+        if not self._is_asked_for:
+            return []
+        from harvester.evidence.sealing import vouch
+        from harvester.vouching import said_of, vouchers_of
+
+        vouched = run_async(vouch, root, run_id, vouchers_of(self._settings))
+        return said_of(vouched) + vouched.missing
+
+
 class Desk:
     """An archive that this command alone may write to."""
 
@@ -72,8 +94,7 @@ class Desk:
         LedgerError.
         """
         settings = self._resolved.settings
-        vouchers = vouchers_of(settings)
-        require(vouchers)
+        seal = _Sealing(settings)
         began, started_at = time.monotonic(), now_text()
         run_id = new_run_id(self.root, dt.datetime.now(dt.UTC))
         # what makes room must not ask for it
@@ -97,9 +118,7 @@ class Desk:
                 "provenance": msgspec.to_builtins(provenance),
             }
             archive.close(sums, json.dumps(account, indent=2).encode() + b"\n")
-            if vouchers != Vouchers():
-                vouched = run_async(vouch, self.root, run_id, vouchers)
-                deed.seal = said_of(vouched) + vouched.missing
+            deed.seal = seal.vouch(self.root, run_id)
         finally:
             archive.abandon()
 
