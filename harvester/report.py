@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import textwrap
 from collections import Counter
 
 import msgspec
@@ -299,8 +298,3 @@ def duration_text(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02} s"
     return f"{minutes // 60} h {minutes % 60:02} min"
-
-
-def indented(lines: list[str]) -> str:
-    """Return lines as one block, indented by two spaces."""
-    return textwrap.indent("\n".join(lines), "  ")

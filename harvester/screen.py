@@ -9,6 +9,7 @@ import json
 import shlex
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from harvester.logs import escaped
-from harvester.report import SHOWN, Account, counted, duration_text, indented, lines_of, size_text, trouble_of
+from harvester.report import SHOWN, Account, counted, duration_text, lines_of, size_text, trouble_of
 from harvester.settings import Resolved, environment_of, table
 from harvester.status import Status, attempt_text
 from harvester.verify.findings import Verification
@@ -165,13 +166,13 @@ def tour_text(folder: Path, account: Account, verification: Verification) -> str
     quoted = shlex.quote(str(archive))
     return "\n".join(
         [
-            indented(lines_of(account)),
+            _indented(lines_of(account)),
             "",
             "Verifying it ...",
-            indented(verification_text(verification).splitlines()),
+            _indented(verification_text(verification).splitlines()),
             "",
             f"The archive lies in {archive}: listen to a recording, read a transcript.",
-            indented(sample),
+            _indented(sample),
             "Anyone can check it without this tool:",
             f"  (cd {quoted} && cat runs/*/manifest-sha256.txt | sha256sum --check --strict --quiet && echo intact)",
             "",
@@ -182,3 +183,7 @@ def tour_text(folder: Path, account: Account, verification: Verification) -> str
             f"Another brand of the platform: --base-url https://its.host/api. Every setting: {program()} config.",
         ]
     )
+
+
+def _indented(lines: list[str]) -> str:
+    return textwrap.indent("\n".join(lines), "  ")
