@@ -15,7 +15,8 @@ from msgspec import Raw, UnsetType
 from harvester.changes import Change, Changes, Recording
 from harvester.difference import Difference
 from harvester.logs import escaped
-from harvester.report import SHOWN, counted, size_text
+from harvester.report import SHOWN
+from harvester.wording import counted, size_text
 
 SHOWN_FIELDS = 10
 """How many fields of one call the screen names; JSON names all."""

@@ -54,8 +54,8 @@ from harvester.platform.probe import Look, Probe
 from harvester.platform.retry import RetryPolicy
 from harvester.platform.rows import read_call
 from harvester.platform.wire import header_number
-from harvester.report import counted, duration_text, size_text
 from harvester.settings import Resolved, Settings
+from harvester.wording import counted, duration_text, size_text
 
 WORST_FIRST = (6, 4, 2, 5)
 """Exit codes, in the order of docs/exit-codes.md."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from harvester.archive.ground import Finding, good, note
 from harvester.errors import ConfigError
-from harvester.report import counted, duration_text
+from harvester.wording import counted, duration_text
 
 TOLERATED_CLOCK_SECONDS = 60.0
 HARMFUL_CLOCK_SECONDS = 3600.0

@@ -35,9 +35,9 @@ from harvester.platform.budget import Budget
 from harvester.platform.patience import MinRate
 from harvester.platform.recordings import Recordings
 from harvester.platform.retry import RetryPolicy
-from harvester.report import counted, duration_text, size_text
 from harvester.scope import Scope, is_whole_archive
 from harvester.settings import Resolved, Settings
+from harvester.wording import counted, duration_text, size_text
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True):

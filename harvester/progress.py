@@ -22,7 +22,7 @@ if typing.TYPE_CHECKING:
 
 from harvester.bulletin import Counts
 from harvester.model import Outcome, State
-from harvester.report import duration_text, size_text
+from harvester.wording import duration_text, size_text
 
 LINE_EVERY_SECONDS = 60.0
 

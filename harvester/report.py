@@ -18,6 +18,7 @@ from harvester.errors import HarvestError, NotKeptError
 from harvester.logs import escaped
 from harvester.model import Outcome, Reach, State, WindowResult
 from harvester.provenance import Provenance
+from harvester.wording import counted, duration_text, size_text
 
 SHOWN = 20
 """How many failed calls the screen names; the account in the file names all."""
@@ -274,27 +275,3 @@ def _days_of(account: Account) -> str:
     if first and last:
         return f" from {first} to {last}"
     return f" since {first}" if first else f" until {last}" if last else ""
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: `1 call`, `2 calls`."""
-    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def size_text(size_bytes: float) -> str:
-    """Return a size for people: `12.3 MB` (units of 1000)."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size_bytes < 999.95:  # what is above is written as 1.0 of the next unit
-            return f"{size_bytes:.0f} bytes" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
-        size_bytes /= 1000
-    return f"{size_bytes:.1f} TB"
-
-
-def duration_text(seconds: float) -> str:
-    """Return a span of time, in seconds, for people: `4.2 s`, `3 min 05 s`, `2 h 10 min`."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    return f"{minutes // 60} h {minutes % 60:02} min"

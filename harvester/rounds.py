@@ -32,11 +32,12 @@ from harvester.key import key_of
 from harvester.loop import run_async
 from harvester.place import local_state, state_folder
 from harvester.progress import Progress
-from harvester.report import Account, counted
+from harvester.report import Account
 from harvester.settings import Resolved, Settings
 from harvester.showing import heading
 from harvester.streams import say, tell
 from harvester.vigil import VIGIL
+from harvester.wording import counted
 
 log = logging.getLogger(__name__)
 

@@ -42,12 +42,13 @@ from harvester.place import local_state
 from harvester.platform.api import Api, KeepPage
 from harvester.progress import Progress
 from harvester.provenance import Server, listed_of, provenance_of
-from harvester.report import Account, Traffic, counted
+from harvester.report import Account, Traffic
 from harvester.settings import Resolved
 from harvester.settle import Settler
 from harvester.signals import Signals
 from harvester.source import source_of
 from harvester.vouching import vouch_for, vouchers_of
+from harvester.wording import counted
 
 log = logging.getLogger(__name__)
 

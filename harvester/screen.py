@@ -17,10 +17,11 @@ from pathlib import Path
 import msgspec
 
 from harvester.logs import escaped
-from harvester.report import SHOWN, Account, counted, duration_text, lines_of, size_text, trouble_of
+from harvester.report import SHOWN, Account, lines_of, trouble_of
 from harvester.settings import Resolved, environment_of, table
 from harvester.status import Status, attempt_text
 from harvester.verify.findings import Verification
+from harvester.wording import counted, duration_text, size_text
 
 UNVOUCHED = frozenset({"signature", "stamp"})
 """Kinds of findings that say nothing against the archive itself."""

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from harvester import logs
 from harvester.evidence.sealing import Vouched, Vouchers, vouch
-from harvester.report import EXIT_INCOMPLETE, Account, counted
+from harvester.report import EXIT_INCOMPLETE, Account
 from harvester.settings import Settings
+from harvester.wording import counted
 
 
 def vouchers_of(settings: Settings) -> Vouchers:

@@ -4,10 +4,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from harvester.demo.calls import CallBook
 from harvester.demo.server import Platform, serve
 from tests.harvests import Harvests
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")  # how long a busy machine takes is no finding
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from harvester.demo.faults import Fault
 from harvester.demo.server import Platform
 from harvester.errors import LedgerError, MarkError
 from harvester.layers import resolve
-from harvester.report import SHOWN, size_text
+from harvester.report import SHOWN
+from harvester.wording import size_text
 from tests.archive.sites import SOUND, Site, call
 from tests.harvests import Harvests
 

@@ -6,7 +6,8 @@ import pytest
 
 from harvester.errors import AuthError, HarvestError, LedgerError, PlatformError, StorageError
 from harvester.model import Outcome, Query, State, Window, WindowResult
-from harvester.report import SHOWN, Account, Traffic, duration_text, lines_of, size_text
+from harvester.report import SHOWN, Account, Traffic, lines_of
+from harvester.wording import duration_text, size_text
 
 
 def account(*states: State, listed: int | None = None, reason: str | None = None, dry_run: bool = False) -> Account:

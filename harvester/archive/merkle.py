@@ -69,7 +69,7 @@ def inclusion_proofs(entries: Iterable[bytes], wanted: Collection[int]) -> tuple
 def root_from(entry: bytes, index: int, size: int, path: Iterable[bytes]) -> bytes | None:
     """Return the root that an entry and its path lead to (RFC 9162, 2.1.3.2); None where the path's length does not fit.
 
-    `index` is from 0, `size` the number of entries of the tree.
+    `index` is from 0, `size` a count: the entries of the tree.
     """
     node = hashlib.sha256(LEAF + entry).digest()
     if not 0 <= index < size:

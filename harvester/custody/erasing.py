@@ -22,8 +22,9 @@ from harvester.custody.desk import Cause, Deed, at_desk, cause_of, looked_at
 from harvester.errors import ConfigError, StorageError
 from harvester.logs import escaped
 from harvester.model import PAGE, Entry
-from harvester.report import SHOWN, counted, size_text
+from harvester.report import SHOWN
 from harvester.settings import Resolved
+from harvester.wording import counted, size_text
 
 GROUP = 256
 """Calls whose tombstones are made durable together, before the first of their files goes."""

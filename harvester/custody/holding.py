@@ -25,8 +25,9 @@ from harvester.archive.ledger import now_text
 from harvester.custody.desk import Desk, at_desk, cause_of, looked_at
 from harvester.errors import ConfigError
 from harvester.logs import escaped
-from harvester.report import SHOWN, counted
+from harvester.report import SHOWN
 from harvester.settings import Resolved
+from harvester.wording import counted
 
 
 class Holding(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from harvester.export.markup import Pair, address, clock, isolated, link, pairs
 from harvester.export.particulars import day_and_time, duration_of, plain_number, zone_note
 from harvester.export.visible import visible_html
 from harvester.model import State
-from harvester.report import size_text
+from harvester.wording import size_text
 
 PROOFS = {
     "digest": "its server named a hash of it, and what was received has that hash",
@@ -140,8 +140,6 @@ def _particulars(call: ExportedCall) -> Iterator[Pair]:
     for name, amount in (("Carrier\u2019s cost", call.carrier_cost), ("Total cost", call.total_cost)):
         if amount is not None:
             yield name, f"{html.escape(_amount(amount))} <small>in the account\u2019s currency</small>"
-    if call.held:
-        yield "Hold", "held: may not be erased"
 
 
 def _amount(amount: Decimal) -> str:

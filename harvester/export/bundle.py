@@ -18,23 +18,20 @@ from pathlib import Path
 import msgspec
 
 from harvester.archive import disk
-from harvester.archive.choice import row_numbers
-from harvester.archive.holds import Hold, holding, read_holds
 from harvester.archive.mark import Mark, require_mark
-from harvester.errors import ConfigError, DamagedError, LedgerError, MarkError
+from harvester.errors import ConfigError, DamagedError, MarkError
 from harvester.export import papers
 from harvester.export.bag import Bag
 from harvester.export.copying import copied, looked_at
 from harvester.export.criteria import Criteria, check
 from harvester.export.evidence import Proven, write_evidence
-from harvester.export.exported import Bundle, ExportedCall, ExportedFile, Standing, exported
+from harvester.export.exported import Bundle, ExportedCall, ExportedFile, exported
 from harvester.export.papers import Facts
 from harvester.export.rendered import Rendered
 from harvester.export.selection import Selection, Tell, select
 from harvester.export.sinks import FolderSink, ZipSink
 from harvester.export.target import Target
-from harvester.model import Entry, State
-from harvester.report import counted
+from harvester.wording import counted
 
 MOST_SHOWN = 20
 NAME = "harvester-export-"
@@ -114,7 +111,6 @@ class _Making:
         self._bag = Bag(ZipSink(path, self._name) if order.as_zip else FolderSink(path))
         opened.callback(self._bag.abandon)
         self._rendered = Rendered(self._bag, path.parent, opened)
-        self._holds = _holds_of(order.archive, selection)
         self._calls = self._damaged = self._erased = 0
 
     def make(self, target: Target, tell: Tell) -> Made:
@@ -123,28 +119,14 @@ class _Making:
         self._refuse([])
         for standing in self._selection.standings():
             files: list[ExportedFile] = []
-            row, numbers = b"", frozenset[str]()
+            row = b""
             for file, read in copied(self._selection, standing, self._bag, tell):
                 if file.damage:
                     self._refuse([f"{file.key}: {file.damage}"])
                 files.append(file)
                 row = read or row if file.version <= standing.version else row
-                numbers |= row_numbers(read)
-            held = msgspec.structs.replace(standing, held=self._is_held(standing, numbers))
-            self._render(exported(held, row, tuple(files)))
+            self._render(exported(standing, row, tuple(files)))
         return self._finish(target, proven)
-
-    def _is_held(self, standing: Standing, numbers: frozenset[str]) -> bool:
-        entry = Entry(
-            id=standing.id,
-            digest="",
-            place=standing.place,
-            version=standing.version,
-            recording=State.SAVED,
-            transcript=State.SAVED,
-            erased=standing.erased,
-        )
-        return holding(self._holds, entry, lambda _: numbers) is not None
 
     def _refuse(self, damaged: Sequence[str]) -> None:
         if not self._order.include_damaged:
@@ -188,15 +170,6 @@ class _Making:
         bag.add("VERIFY.md", [papers.verify_md(facts)])
         bag.add("CERTIFICATE.md", [papers.certificate_md(facts)])
         return _made(self._order, target, facts, bag.finish(papers.info(facts)))
-
-
-def _holds_of(archive: Path, selection: Selection) -> list[Hold]:
-    """Return the archive's holds. What cannot be told of them is a flaw. Raises StorageError."""
-    try:
-        return list(read_holds(archive).values())
-    except LedgerError as error:
-        selection.flawed(str(error).partition("; ")[0])
-        return []
 
 
 def _refuse(damaged: Sequence[str], selection: Selection) -> None:

@@ -15,7 +15,7 @@ from harvester.export.exported import Bundle, ExportedCall
 PARTICULARS = (
     "id", "place", "version", "created_at", "updated_at", "type", "status", "assistant", "campaign", "client_number",
     "assistant_number", "answered_by", "duration_seconds", "carrier_cost", "total_cost", "recording_state", "transcript_state",
-    "proof", "reason", "gone", "erased", "held", "damaged",
+    "proof", "reason", "gone", "erased", "damaged",
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import sys
 
 
 def root_of(line: str, index: int, size: int, path: list[str]) -> str:
-    """Recompute a tree's root from one of its lines and the hashes beside its way up (RFC 9162, 2.1.3.2)."""
+    """Recompute the root over a count (`size`) of lines from one of them and its path (RFC 9162, 2.1.3.2)."""
     node, last = hashlib.sha256(b"\0" + line.encode()).digest(), size - 1
     for beside in map(bytes.fromhex, path):
         right = index % 2 or index == last

@@ -78,7 +78,6 @@ class ExportedCall(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None  # why it is pending, failed or gone
     gone: bool = False  # the platform has the call no more
     erased: bool = False  # a tombstone tells that files of it were erased on request
-    held: bool = False  # a hold keeps it from being erased
     damaged: tuple[str, ...] = ()  # what is wrong with its files, a sentence each
 
     @property
@@ -148,7 +147,6 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     gone: bool = False
     erased: bool = False
-    held: bool = False
 
 
 def exported(standing: Standing, row: bytes, files: tuple[ExportedFile, ...]) -> ExportedCall:
@@ -181,7 +179,6 @@ def exported(standing: Standing, row: bytes, files: tuple[ExportedFile, ...]) ->
         reason=standing.reason,
         gone=standing.gone,
         erased=standing.erased,
-        held=standing.held,
         damaged=tuple(f"{each.key}: {each.damage}" for each in files if each.damage),
     )
 

@@ -61,7 +61,6 @@ COLUMNS = (
     "reason",
     "gone",
     "erased",
-    "held",
     "damage",
     "report",
 )
@@ -130,7 +129,7 @@ class Index:
                 text_cell(_path(metadata)),
                 _sorted_cell(metadata.run if metadata else None),
                 text_cell(call.reason),
-                *map(_yes, (call.gone, call.erased, call.held)),
+                *map(_yes, (call.gone, call.erased)),
                 text_cell("; ".join(call.damaged)),
                 text_cell(page_of(call, self._calls)),
             ]

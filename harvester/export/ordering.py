@@ -22,7 +22,8 @@ from harvester.export.criteria import Criteria
 from harvester.logs import escaped
 from harvester.place import local_state
 from harvester.provenance import system_user
-from harvester.report import SHOWN, counted, size_text
+from harvester.report import SHOWN
+from harvester.wording import counted, size_text
 
 
 def order_of(meant: Meant, target: Path, typed: Mapping[str, Any]) -> Order:

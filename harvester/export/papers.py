@@ -16,7 +16,7 @@ import harvester
 from harvester.export.bag import ALGORITHMS, one_line
 from harvester.export.exported import Bundle
 from harvester.export.procedure import PAYLOAD, PROOFS, SIGNED, STAMPED, SUMS, UNPROVEN
-from harvester.report import counted, size_text
+from harvester.wording import counted, size_text
 
 NONE_GIVEN = "(none given)"
 SHOWN = 20

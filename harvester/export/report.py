@@ -19,7 +19,7 @@ from harvester.export.exported import Bundle, ExportedCall
 from harvester.export.markup import Pair, isolated, link, pairs
 from harvester.export.style import STYLE, STYLE_SOURCE
 from harvester.export.visible import visible_html
-from harvester.report import counted, size_text
+from harvester.wording import counted, size_text
 
 CALLS_A_PAGE = 250
 """Of calls of ten minutes they are 4.7 MB, which Chromium has open in a second; seven times as many took seven seconds."""

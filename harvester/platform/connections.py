@@ -25,7 +25,7 @@ class Connections(aiohttp.TCPConnector):
     """As many connections as a limit says, with those that are kept open for a further request."""
 
     def __init__(self, limit: int, *, guarded: bool) -> None:
-        """`limit` is how many may be open at once; `guarded`: none leads to a private address."""
+        """`limit` is a count: how many may be open at once; `guarded`: none leads to a private address."""
         super().__init__(ssl=tls_context(), limit=limit, socket_factory=guarded_socket if guarded else None)
 
     async def _create_connection(
