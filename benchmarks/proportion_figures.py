@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from harvested import ARCHIVE, STATE, environment
 from limit_figures import account, harvested_from, lacks_room, scratch
@@ -19,6 +20,7 @@ from results import Figure, Section
 ROUNDS = 5
 LEAST_SPEED = 0.9
 VERIFIED_BYTES = 2**20
+MIDDLING_BYTES = 64 * 1024
 HASHED_AT_ONCE = 50
 """Files for each sha256sum: enough that starting it costs nothing, few enough that both processes end together."""
 
@@ -29,43 +31,92 @@ STEPS = (100, 10, 1)
 
 
 def verify(folder: Path, calls: int) -> Section:
-    """Verify an archive of `calls` recordings of 1 MiB, and hash its files by sha256sum, in turn."""
-    title = "Verifying, beside `xargs -P2 sha256sum`"
-    how = (
-        f"`harvester verify` and `find -type f -print0 | xargs -0 -P2 -n{HASHED_AT_ONCE} sha256sum` over all files of one "
-        f"archive, {calls:,} recordings of 1 MiB among them, in turn; both had read them once before, so that they came from the "
-        f"page cache. Rounds: {ROUNDS}, the order changing; medians, and the median of the rounds' ratios. Start-up is in it."
+    """Verify archives of recordings of 1 MiB and of 64 KiB, and hash their files by sha256sum and by OpenSSL, in turn."""
+    figures = []
+    for size_bytes, count in ((VERIFIED_BYTES, calls), (MIDDLING_BYTES, calls * 5 // 2)):
+        figures += _verify_figures(folder, count, size_bytes)
+    told = subprocess.run(["sha256sum", "--version"], capture_output=True, text=True, check=True).stdout
+    version = told.partition("\n")[0]
+    return Section(
+        title="Verifying, beside `xargs -P2 sha256sum`",
+        figures=figures,
+        how="`harvester verify` and "
+        f"`find -type f -print0 | xargs -0 -P2 -n{HASHED_AT_ONCE} sha256sum` ({version}) over all files "
+        "of one archive, metadata, transcripts, ledger and manifest among them, in turn; all had read them once before, so that "
+        f"they came from the page cache. Rounds: {ROUNDS}, the order changing; medians, and the median of the rounds' ratios. "
+        "Start-up is in it. CPU time is user and system together, of all processes. Where sha256sum is built without OpenSSL it "
+        "does not use the processor's instructions for SHA-256; so `openssl dgst -sha256` stands beside it.",
     )
-    name, target = "speed of `harvester verify`, against sha256sum", f"at least {LEAST_SPEED} times"
-    if problem := lacks_room(folder, calls, VERIFIED_BYTES):
-        return Section(
-            title=title, figures=[Figure(name=name, target=target, measured=f"not measured: {problem}")], how=how
-        )
+
+
+def _verify_figures(folder: Path, calls: int, size_bytes: int) -> list[Figure]:
+    what = f"{calls:,} recordings of {size_bytes >> 10:,} KiB"
+    name, target = f"speed of `harvester verify`, against sha256sum, {what}", f"at least {LEAST_SPEED} times"
+    if problem := lacks_room(folder, calls, size_bytes):
+        return [Figure(name=name, target=target, measured=f"not measured: {problem}")]
     with scratch(folder) as own:
-        with account(own, calls, VERIFIED_BYTES) as site:
+        with account(own, calls, size_bytes) as site:
             harvested_from(site, own / "run")
         os.sync()
-        ours, theirs = _in_turn(own / "run")
-    speed = statistics.median(their / our for our, their in zip(ours, theirs, strict=True))
-    seconds = f"{statistics.median(ours):.2f} s, sha256sum {statistics.median(theirs):.2f} s"
-    figure = Figure(name=name, target=target, measured=f"{speed:.2f} times ({seconds})", met=speed >= LEAST_SPEED)
-    return Section(title=title, figures=[figure], how=how)
+        ours, theirs, openssl = _in_turn(own / "run")
+    speed = _times(theirs.wall_seconds, ours.wall_seconds)
+    return [
+        Figure(
+            name=name, target=target, measured=f"{speed:.2f} times ({_beside(ours, theirs)})", met=speed >= LEAST_SPEED
+        ),
+        Figure(
+            name=f"the same against `openssl dgst`, {what}",
+            measured=f"{_times(openssl.wall_seconds, ours.wall_seconds):.2f} times (openssl {_seconds(openssl.wall_seconds)})",
+        ),
+        Figure(
+            name=f"CPU time of `harvester verify`, against sha256sum, {what}",
+            measured=f"{_times(ours.cpu_seconds, theirs.cpu_seconds):.2f} times ({_seconds(ours.cpu_seconds)}, sha256sum "
+            f"{_seconds(theirs.cpu_seconds)}, openssl {_seconds(openssl.cpu_seconds)})",
+        ),
+    ]
 
 
-def _in_turn(run: Path) -> tuple[list[float], list[float]]:
-    """Return the seconds of each round, of verify and of sha256sum; a first round of both is not counted."""
+class Rounds(NamedTuple):
+    """What the rounds of one command took, in their order."""
+
+    wall_seconds: list[float]
+    cpu_seconds: list[float]
+
+
+def _in_turn(run: Path) -> tuple[Rounds, Rounds, Rounds]:
+    """Return the rounds of verify, of sha256sum and of openssl; a first round of all is not counted."""
     variables = environment(archive=str(run / ARCHIVE), state_folder=str(run / STATE)) | {"HOME": str(run)}
-    verifies = [sys.executable, "-m", "harvester.cli", "verify", "--quiet", "--no-progress"]
-    hashes = ["sh", "-c", f'find "$0" -type f -print0 | xargs -0 -P2 -n{HASHED_AT_ONCE} sha256sum', str(run / ARCHIVE)]
-    commands = (verifies, hashes)
-    seconds: tuple[list[float], list[float]] = ([], [])
+    hashes = f'find "$0" -type f -print0 | xargs -0 -P2 -n{HASHED_AT_ONCE}'
+    commands = (
+        [sys.executable, "-m", "harvester.cli", "verify", "--quiet", "--no-progress"],
+        ["sh", "-c", f"{hashes} sha256sum", str(run / ARCHIVE)],
+        ["sh", "-c", f"{hashes} openssl dgst -sha256 -r", str(run / ARCHIVE)],
+    )
+    rounds = (Rounds([], []), Rounds([], []), Rounds([], []))
     for nth in range(ROUNDS + 1):
-        for which in (0, 1) if nth % 2 else (1, 0):
-            started_at = time.monotonic()
+        for turn in range(len(commands)):
+            which = (nth + turn) % len(commands)
+            started_at, before = time.monotonic(), os.times()
             subprocess.run(commands[which], check=True, env=variables, cwd=run, stdout=subprocess.DEVNULL)
+            after = os.times()
             if nth:
-                seconds[which].append(time.monotonic() - started_at)
-    return seconds
+                rounds[which].wall_seconds.append(time.monotonic() - started_at)
+                spent = after.children_user - before.children_user + after.children_system - before.children_system
+                rounds[which].cpu_seconds.append(spent)
+    return rounds
+
+
+def _times(theirs: list[float], ours: list[float]) -> float:
+    """Return the median of the rounds' ratios; the clock of CPU time ticks every 10 ms."""
+    return statistics.median(their / max(our, 0.01) for our, their in zip(ours, theirs, strict=True))
+
+
+def _beside(ours: Rounds, theirs: Rounds) -> str:
+    return f"{_seconds(ours.wall_seconds)}, sha256sum {_seconds(theirs.wall_seconds)}"
+
+
+def _seconds(rounds: list[float]) -> str:
+    return f"{statistics.median(rounds):.2f} s"
 
 
 def proportion(folder: Path, calls: int) -> Section:

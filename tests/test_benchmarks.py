@@ -77,7 +77,8 @@ def test_the_limits_have_their_figures_too(tmp_path: Path) -> None:
     for name, target in {
         "memory of the process at its highest, 8 recordings of 0.16 MB": "below 120 MB",
         "memory of the process at its highest, 80 recordings of 64 KiB": "below 150 MB",
-        "speed of `harvester verify`, against sha256sum": "at least 0.9 times",
+        "speed of `harvester verify`, against sha256sum, 80 recordings of 1,024 KiB": "at least 0.9 times",
+        "speed of `harvester verify`, against sha256sum, 200 recordings of 64 KiB": "at least 0.9 times",
         "time per call, 80 calls against 1": "at most 1.2 times",
         "`harvester export` to a folder, less the time of `cp`": "below 60 s",
         "`harvester export` to a zip file, less the time of `cp`": "below 60 s",
@@ -110,9 +111,9 @@ def test_what_has_no_room_is_not_measured(module: Callable[[str], Any], tmp_path
     """Where the disk cannot take an archive nothing is written, and the figure says so instead of a verdict."""
     figures = module("proportion_figures")
     for measurement in (figures.verify, figures.proportion):
-        (figure,) = measurement(tmp_path, 10**12).figures
-        assert figure.measured.startswith("not measured: no room for ")
-        assert figure.met is None
+        for figure in measurement(tmp_path, 10**12).figures:
+            assert figure.measured.startswith("not measured: no room for ")
+            assert figure.met is None
     assert not [*tmp_path.iterdir()]
 
 
