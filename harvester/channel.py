@@ -3,8 +3,8 @@
 In:   items, several at a time.  Out: the same, one by one or all that are there, in order; and an end.
 
 anyio's streams cost a turn of the loop and some objects for each item, and there are two of them on the way of each call. Here
-who puts in waits only when it is full, and goes on when half of it is empty again, so that neither side wakes the other for
-each item.
+who puts in more than there is room for waits behind it, and goes on when half of the room is free, so that neither side wakes
+the other for each item. What was put in is in, also where who did it is cancelled while it waits.
 """
 
 from __future__ import annotations
@@ -22,25 +22,20 @@ class Channel(Generic[Item]):
     """May be put into and taken from by any number of tasks. For one event loop: nothing here is safe between threads."""
 
     def __init__(self, room: int) -> None:
-        """`room` is how many items are held before who puts more in must wait; what is put in at once stays together."""
+        """`room` is how many items are held before who puts more in must wait."""
         self._items = deque[Item]()
         self._room = room
         self._closed = False
         self._filled: anyio.Event | None = None  # each is there while somebody waits for it
         self._emptied: anyio.Event | None = None
 
-    @property
-    def is_full(self) -> bool:
-        """Whether who puts something in must wait."""
-        return len(self._items) >= self._room
-
     async def put(self, items: Iterable[Item]) -> None:
-        """Put some in, as soon as there is room."""
-        while self.is_full:
-            self._emptied = self._emptied or anyio.Event()
-            await self._emptied.wait()
+        """Put some in, all at once; return when there is room for more."""
         self._items.extend(items)
         self._call_takers()
+        while len(self._items) > self._room:
+            self._emptied = self._emptied or anyio.Event()
+            await self._emptied.wait()
 
     async def get(self) -> Item | None:
         """Return the next one, None at the end. One that is there is taken without a turn of the loop."""

@@ -30,6 +30,10 @@ log = logging.getLogger(__name__)
 LARGEST_GROUP = 256
 """Drafts committed together: enough that fsyncs cost little per call, few enough that a crash repeats little."""
 
+MOST_WAITING = 60
+"""Calls that wait for a worker before the listing is held back: less than a page of a hundred, so that the first recordings are
+on the disk before a long listing goes on, and enough to keep all workers busy while the next page is on its way."""
+
 GRACE_SECONDS = 5.0
 """How long a stopped run waits for the recordings that are coming in."""
 
@@ -71,7 +75,7 @@ class Pipeline(Generic[Draft]):
         self._on_outcome = on_outcome
         self._on_again = on_again
         self._crew = crew
-        self._todo = Channel[Todo](2 * crew.most)
+        self._todo = Channel[Todo](min(2 * crew.most, MOST_WAITING))
         self._drafts = Channel[Settled[Draft]](LARGEST_GROUP)
         self._grace_seconds = grace_seconds
         self._working = anyio.CancelScope()
@@ -134,14 +138,7 @@ class Pipeline(Generic[Draft]):
                     except HarvestError as error:
                         self.stop(error)
                         return
-                    await self._hand_on(settled)
-
-    async def _hand_on(self, settled: Settled[Draft]) -> None:
-        if not self._drafts.is_full:
-            await self._drafts.put([settled])
-        else:
-            with anyio.CancelScope(shield=True):  # it is whole: a stop must not lose it
-                await self._drafts.put([settled])
+                    await self._drafts.put([settled])
 
     async def _settled(self, todo: Todo) -> Settled[Draft]:
         try:
