@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harvester.archive.layout import ACCOUNT, MANIFEST, MARK, SEAL, run_key
+from harvester.demo.audio import recording
 from harvester.errors import MarkError
 from harvester.verify.archive import verify
 from harvester.verify.findings import Verification
+from harvester.verify.reading import BLOCK_BYTES
 from tests.archive.sites import Site, call, flip_bit
 from tests.verify.damage import edit_ledger, found, runs
 
@@ -210,6 +212,16 @@ def test_what_is_no_regular_file_is_found(root: Path) -> None:
     os.mkfifo(root / "2025/08/04/1.json")
     (root / "2025/08/04/1.mp3").mkdir()
     assert {("altered", "2025/08/04/1.json"), ("altered", "2025/08/04/1.mp3")} <= found(verify(root))
+
+
+async def test_a_file_of_many_blocks_is_read_to_its_end(site: Site) -> None:
+    """A recording that is larger than a block is what it is, and its last bit counts."""
+    sound = recording(1, 120)
+    assert len(sound) > 3 * BLOCK_BYTES
+    await site.saved(call(1, duration=120), sound=sound)
+    assert verify(site.root).findings == []
+    flip_bit(site.root / "2025/08/04/1.mp3", len(sound) - 1)
+    assert found(verify(site.root)) == {("altered", "2025/08/04/1.mp3")}
 
 
 async def test_a_run_that_has_not_closed_is_a_note(site: Site) -> None:
