@@ -216,9 +216,9 @@ def test_what_is_no_regular_file_is_found(root: Path) -> None:
 
 async def test_a_file_of_many_blocks_is_read_to_its_end(site: Site) -> None:
     """A recording that is larger than a block is what it is, and its last bit counts."""
-    sound = recording(1, 120)
+    sound = recording(1, 240)
     assert len(sound) > 3 * BLOCK_BYTES
-    await site.saved(call(1, duration=120), sound=sound)
+    await site.saved(call(1, duration=240), sound=sound)
     assert verify(site.root).findings == []
     flip_bit(site.root / "2025/08/04/1.mp3", len(sound) - 1)
     assert found(verify(site.root)) == {("altered", "2025/08/04/1.mp3")}
