@@ -22,6 +22,7 @@ from types import TracebackType
 
 from harvester.archive import durability, steps
 from harvester.archive.advice import ADVICE, NO_ROOM
+from harvester.archive.pieces import write_all
 from harvester.errors import NotKeptError, StorageError
 
 if sys.platform != "win32":
@@ -70,12 +71,12 @@ def path_text(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
-def write_new(path: Path | str, data: bytes | bytearray, *, durably: bool, mode: int = 0o666) -> None:
+def write_new(path: Path | str, *data: bytes | bytearray, durably: bool, mode: int = 0o666) -> None:
     """Create a file that must not exist yet and write `data`; fsync it if `durably`, else somebody must before it is named.
 
     Raises NotKeptError when the file is there and does not keep its bytes, StorageError when it cannot be made.
     """
-    _write(path, os.O_CREAT | os.O_EXCL, data, durably=durably, renewable=True, mode=mode)
+    _write(path, os.O_CREAT | os.O_EXCL, *data, durably=durably, renewable=True, mode=mode)
 
 
 def write_durable(path: Path, data: bytes, *, mode: int = 0o666) -> None:
@@ -251,8 +252,7 @@ def remove_tree(folder: Path) -> None:
 def _write(
     path: Path | str,
     flags: int,
-    data: bytes | bytearray,
-    *,
+    *data: bytes | bytearray,
     durably: bool = True,
     renewable: bool = False,
     mode: int = 0o666,
@@ -261,9 +261,7 @@ def _write(
         file = os.open(path, WRITING | flags, mode)
         step.renewable = renewable
         try:
-            written = os.write(file, data)
-            while written < len(data):
-                written += os.write(file, memoryview(data)[written:])
+            write_all(file, data)
             if durably:
                 os.fsync(file)
         finally:

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import io
 import os
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -30,6 +31,12 @@ SPOOL_BYTES = 2 * 1024 * 1024
 HEAD_BYTES = 4096
 """What `container.sniff` needs to tell a recording from an error page."""
 
+PIECE_BYTES = 64 * 1024
+"""Chunks are kept as they come, because to put a megabyte together takes as long as to hash it; but smaller ones are put together
+until they are so large: a server that sends byte by byte must not fill the memory with objects."""
+
+Piece = bytes | bytearray
+
 
 class _HashingFile(io.FileIO):
     """A file that hashes what is written to it, in the thread that writes."""
@@ -37,6 +44,10 @@ class _HashingFile(io.FileIO):
     def __init__(self, path: Path, mode: int) -> None:
         super().__init__(path, "xb", opener=functools.partial(os.open, mode=mode))
         self.sha256 = hashlib.sha256()
+
+    def writelines(self, lines: Iterable[object]) -> None:
+        for each in lines:
+            self.write(each)
 
     def write(self, data: object) -> int:
         view = memoryview(data)  # type: ignore[arg-type]
@@ -58,7 +69,8 @@ class Part:
         self._mode = mode
         self.size_bytes = 0
         self.restarts = 0
-        self._spool = bytearray()
+        self._spool: list[Piece] = []
+        self._spooled_bytes = 0
         self._head = b""
         self._file: AsyncFileIO | None = None
         self._raw: _HashingFile | None = None
@@ -69,30 +81,53 @@ class Part:
         return Path(self.place)
 
     @property
+    def spooled(self) -> Sequence[Piece] | None:
+        """All that came, where it lies in memory, in pieces."""
+        return self._spool if self._raw is None else None
+
+    @property
     def head(self) -> bytes:
         """The first bytes, up to `HEAD_BYTES`."""
-        return self._head if self._raw else bytes(self._spool[:HEAD_BYTES])
+        return self._head if self._raw else self._beginning()
 
     async def restart(self) -> None:
         """Forget what came so far: another attempt begins."""
         self.size_bytes = 0
         self.restarts += 1
-        self._spool.clear()
+        self._taken()
         self.discard()
 
     async def write(self, chunk: bytes) -> None:
         """Take the next bytes. Raises StorageError: NotKeptError where the file is there and does not take them."""
-        self._spool += chunk
+        last = self._spool[-1] if self._spool else None
+        if isinstance(last, bytearray) and len(last) < PIECE_BYTES:
+            last += chunk
+        else:
+            self._spool.append(bytearray(chunk) if len(chunk) < PIECE_BYTES else chunk)
+        self._spooled_bytes += len(chunk)
         self.size_bytes += len(chunk)
-        if len(self._spool) >= SPOOL_BYTES:
+        if self._spooled_bytes >= SPOOL_BYTES:
             file = self._file or self._opened()
-            block, self._spool = self._spool, bytearray()
+            block = self._taken()
             # Shielded: the thread cannot be stopped, and must not find its file closed.
             with disk.guarded("write", self.path, renewable=True), anyio.CancelScope(shield=True):
-                await file.write(block)
+                await file.writelines(block)
+
+    def _taken(self) -> list[Piece]:
+        """Take out what lies in memory."""
+        pieces, self._spool, self._spooled_bytes = self._spool, [], 0
+        return pieces
+
+    def _beginning(self) -> bytes:
+        head = b""
+        for piece in self._spool:
+            head += piece[: HEAD_BYTES - len(head)]
+            if len(head) == HEAD_BYTES:
+                break
+        return head
 
     def _opened(self) -> AsyncFileIO:
-        self._head = bytes(self._spool[:HEAD_BYTES])
+        self._head = self._beginning()
         with disk.guarded("write", self.path):
             self._raw = _HashingFile(self.path, self._mode)
         from aiofiles.threadpool import wrap  # here, because most runs meet no large recording, and it takes 25 ms
@@ -103,7 +138,7 @@ class Part:
     def reader(self) -> BinaryIO:
         """Return a file object over all that came, for whoever measures it. Blocks; call it from a thread."""
         if self._raw is None:
-            return io.BytesIO(self._spool)
+            return io.BytesIO(b"".join(self._spool))
         self._flush()
         with disk.guarded("read", self.path):
             return self.path.open("rb")
@@ -114,7 +149,7 @@ class Part:
         `algorithm` is one of `digest.ALGORITHMS`; any other than SHA-256 reads a large recording back from its file.
         """
         if self._raw is None:
-            return hasher(algorithm, self._spool).digest()
+            return self._hashed(algorithm).digest()
         if algorithm != "sha256":
             found = hasher(algorithm)
             with self.reader() as file, disk.guarded("read", self.path) as step:
@@ -132,8 +167,8 @@ class Part:
         waiting.
         """
         if self._raw is None:
-            disk.write_new(self.place, self._spool, durably=durably, mode=self._mode)
-            return hashlib.sha256(self._spool).hexdigest(), len(self._spool), durably
+            disk.write_new(self.place, *self._spool, durably=durably, mode=self._mode)
+            return self._hashed("sha256").hexdigest(), self._spooled_bytes, durably
         with disk.guarded("write", self.path, self.size_bytes, renewable=True), self._raw:
             self._flush()
             os.fsync(self._raw.fileno())
@@ -157,5 +192,10 @@ class Part:
     def _flush(self) -> None:
         if self._raw is not None and self._spool:
             with disk.guarded("write", self.path, renewable=True):
-                self._raw.write(self._spool)
-            self._spool = bytearray()
+                self._raw.writelines(self._taken())
+
+    def _hashed(self, algorithm: str) -> hashlib._Hash:
+        found = hasher(algorithm)
+        for piece in self._spool:
+            found.update(piece)
+        return found

@@ -10,6 +10,7 @@ hop, so that the key never leaves the API's origin. Only the judge knows what a 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -39,6 +40,9 @@ log = logging.getLogger(__name__)
 MOST_REDIRECTS = 5
 READ_BUFFER_BYTES = 1024 * 1024
 """How much a connection reads ahead; aiohttp's default of 64 KiB costs a wake-up of the loop for each."""
+
+SMALL_BYTES = 256 * 1024
+"""A body that is known to be larger is taken as it comes, and not put together first."""
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 DEAD_LINK = frozenset({401, 403, 404, 410})
@@ -267,16 +271,24 @@ class Recordings:
     async def _receive(self, response: aiohttp.ClientResponse, where: str, sink: Sink) -> None:
         patience, content = Patience(self._min_rate), response.content
         unpacker = unpacker_of(response.headers.get("Content-Encoding", ""), where) or Unpacker()
+        is_large = (response.content_length or 0) > SMALL_BYTES
+        read = functools.partial(_next_chunk, content) if is_large else content.readany
         while not content.at_eof():
-            if chunk := content.read_nowait():  # to wait costs a timer, and much of what comes is there already
+            # To wait costs a timer, and much of what comes is there already; but to put a large one together costs more.
+            if not is_large and (chunk := content.read_nowait()):
                 patience.spend(0.0, len(chunk))
             else:
-                chunk = await patience.next(content.readany, where)
+                chunk = await patience.next(read, where)
             for piece in unpacker.feed(chunk):
                 await sink.write(piece)
                 self._check_size(sink.size_bytes)
             await self._bandwidth.spend(len(chunk))
         unpacker.end()
+
+
+async def _next_chunk(content: aiohttp.StreamReader) -> bytes:
+    chunk, _ = await content.readchunk()
+    return chunk
 
 
 async def _says_expired(response: aiohttp.ClientResponse) -> bool:

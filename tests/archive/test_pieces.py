@@ -1,0 +1,58 @@
+"""Pieces that are written together lie behind one another in the file, whatever the system takes of them at a time."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harvester.archive import pieces as ours
+from harvester.archive.part import PIECE_BYTES, Part
+from harvester.archive.pieces import write_all
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, ours.AT_ONCE, ours.AT_ONCE + 1, 3 * ours.AT_ONCE])
+def test_all_pieces_are_written_in_order(tmp_path: Path, count: int) -> None:
+    """More pieces than one call takes, empty ones among them."""
+    pieces = [b"%d," % number * (number % 3) for number in range(count)]
+    with (tmp_path / "file").open("wb") as file:
+        write_all(file.fileno(), pieces)
+    assert (tmp_path / "file").read_bytes() == b"".join(pieces)
+
+
+def test_what_the_system_takes_in_part_is_written_on() -> None:
+    """A pipe takes what it has room for; the rest follows, also where it ends within a piece."""
+    pieces = [bytes([number]) * 7000 for number in range(60)]
+    read, write = os.pipe()
+    os.set_blocking(write, True)
+    came = bytearray()
+
+    def reading() -> None:
+        while chunk := os.read(read, 999):
+            came.extend(chunk)
+
+    reader = threading.Thread(target=reading)
+    reader.start()
+    write_all(write, pieces)
+    os.close(write)
+    reader.join()
+    os.close(read)
+    assert came == b"".join(pieces)
+
+
+@given(sizes=st.lists(st.one_of(st.integers(0, 50), st.integers(PIECE_BYTES - 1, PIECE_BYTES + 1)), max_size=40))
+async def test_chunks_of_any_size_are_a_recording(sizes: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Small chunks are put together, large ones are kept; head, digest and file are those of all of them."""
+    part = Part(tmp_path_factory.mktemp("parts") / "1.part")
+    chunks = [bytes([number]) * size for number, size in enumerate(sizes)]
+    for chunk in chunks:
+        await part.write(chunk)
+    whole = b"".join(chunks)
+    assert part.head == whole[:4096]
+    assert part.spooled is not None
+    assert len(part.spooled) <= 2 + 2 * len(whole) // PIECE_BYTES
+    digest, size_bytes, _ = part.stage(durably=False)
+    assert (part.path.read_bytes(), size_bytes) == (whole, len(whole))
+    assert digest == part.digest().hex()
