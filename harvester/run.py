@@ -25,6 +25,7 @@ from harvester.archive.ledger import now_text
 from harvester.archive.local import LocalState
 from harvester.archive.mark import Mark, check_owner, hold, write_mark
 from harvester.archive.pages import Pages
+from harvester.archive.scribe import Scribe
 from harvester.archive.store import Archive, new_run_id
 from harvester.archive.tidings import gone_draft
 from harvester.bulletin import CLOSING, WORKING, Board, board_for
@@ -173,7 +174,8 @@ class _Run:
             recordings = await stack.enter_async_context(
                 recordings_of(self._api, settings, self._workers, places.refused)
             )
-            settler = Settler(stager_for(settings, archive), recordings.fetch, self._rules, places)
+            scribe = await stack.enter_async_context(Scribe())
+            settler = Settler(stager_for(settings, archive, scribe), recordings.fetch, self._rules, places)
             pipeline = Pipeline(
                 sift=self._sifter(checkpoint),
                 settle=settler.settle,

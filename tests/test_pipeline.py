@@ -28,7 +28,7 @@ def calls(count: int) -> list[Call]:
 class Bench:
     """A pipeline whose stages note what they do; a test holds them up with events."""
 
-    def __init__(self, *, workers: int = WORKERS, grace_seconds: float = 60) -> None:
+    def __init__(self, *, workers: int = WORKERS, crew: Crew | None = None, grace_seconds: float = 60) -> None:
         self.taken = self.commits = 0
         self.settled: list[str] = []
         self.groups: list[list[str]] = []
@@ -46,7 +46,7 @@ class Bench:
             commit=self._commit,
             on_outcome=lambda outcome: self.outcomes.update([outcome.id]),
             on_again=lambda _, count: self.again.append(count),
-            crew=Crew(workers, fixed=True),
+            crew=crew or Crew(workers, fixed=True),
             grace_seconds=grace_seconds,
         )
 
@@ -371,3 +371,21 @@ async def test_a_bug_is_not_swallowed() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         await bench.pipeline.run(forever)
     assert caught.group_contains(ZeroDivisionError)
+
+
+async def test_a_crew_that_shrinks_lets_fewer_work() -> None:
+    """Who is one too many gives its place back after its call; nothing that was begun is dropped for it."""
+    crew = Crew(8, fixed=False)
+    bench = Bench(crew=crew)
+    bench.may_settle = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.pipeline.run, pages_of(calls(100)))
+        await wait_all_tasks_blocked()
+        assert bench.taken == 8
+        crew.refused()
+        first, bench.may_settle = bench.may_settle, anyio.Event()
+        first.set()
+        await wait_all_tasks_blocked()
+        assert bench.taken == 8 + 4
+        bench.may_settle.set()
+    assert len(bench.outcomes) == 100
