@@ -6,6 +6,8 @@ In:   sizes, rounds, folders to write to.  Out: tables on stdout; benchmarks/RES
     python benchmarks/peers.py --size 5000x64K --on /dev/shm  one size, in one place: printed, not written down
     python benchmarks/peers.py --smoke                        seconds: a few calls, once, with what is installed
     python benchmarks/peers.py --only curl --parallel curl=16 --size 300x64K      to try another setting
+    python benchmarks/peers.py --size 5000x64K --on /dev/shm --only wget2 --only script --results benchmarks/RESULTS.md
+                                                              a piece that is written down: some minutes
 
 For Debian. What is missing is installed: nginx, wget2, aria2, jq and so on by apt-get, as root or by sudo; Scrapy and what the
 script needs into environments in the working folder. Nothing else leaves this machine: the platform is nginx, on 127.0.0.1.

@@ -41,8 +41,7 @@ MOST_REDIRECTS = 5
 READ_BUFFER_BYTES = 1024 * 1024
 """How much a connection reads ahead; aiohttp's default of 64 KiB costs a wake-up of the loop for each."""
 
-SMALL_BYTES = 256 * 1024
-"""A body that is known to be larger is taken as it comes, and not put together first."""
+SMALL_BYTES = 256 * 1024  # a body that is known to be larger is taken as it comes, and not put together first
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 DEAD_LINK = frozenset({401, 403, 404, 410})
