@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import random
+import resource
 import shutil
 import socket
 import subprocess
@@ -39,6 +40,8 @@ FIRST_ID = 100_001
 SEED = 4
 PER_PAGE = 100
 MOST_SECONDS = 230
+FILES = 65_536
+MOST_CACHED = 20_000
 ANSWERS_WITHIN_SECONDS = 10
 
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -49,6 +52,7 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 CONFIGURATION = """
 {user}
 worker_processes 2;
+worker_rlimit_nofile {files};
 pid {folder}/nginx.pid;
 error_log {folder}/error.log warn;
 daemon off;
@@ -58,7 +62,7 @@ http {{
   sendfile on;
   tcp_nopush on;
   keepalive_requests 1000000;
-  open_file_cache max=20000 inactive=600s;
+  open_file_cache max={cached} inactive=600s;
   default_type application/octet-stream;
   types {{ application/json json; audio/mpeg mp3; }}
   client_body_temp_path {folder}/temporary; proxy_temp_path {folder}/temporary; fastcgi_temp_path {folder}/temporary;
@@ -140,10 +144,14 @@ class Site:
         self._make_recordings()
         self._make_pages()
         self._make_certificate()
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        files = FILES if most == resource.RLIM_INFINITY else min(FILES, most)
         days = [(FIRST_DAY + dt.timedelta(days=day)).isoformat() for day in range(DAYS)]
         (self.folder / "nginx.conf").write_text(
             CONFIGURATION.format(
                 folder=self.folder,
+                files=files,
+                cached=min(MOST_CACHED, files // 2),  # else 100,000 recordings use up what a worker may open
                 user="user root;" if os.geteuid() == 0 else "",  # nobody else can read a temporary folder of root's
                 first=days[0],
                 last=days[-1],
