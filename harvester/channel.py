@@ -45,9 +45,13 @@ class Channel(Generic[Item]):
         self._call_putters()
         return item
 
-    async def get_all(self, most: int) -> list[Item]:
-        """Return what is there, at least one and `most` at most; nothing at the end."""
-        await self._has_some()
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is there at the moment."""
+        return not self._items
+
+    def take(self, most: int) -> list[Item]:
+        """Return what is there, `most` at most."""
         items = [self._items.popleft() for _ in range(min(most, len(self._items)))]
         self._call_putters()
         return items

@@ -34,6 +34,9 @@ MOST_WAITING = 60
 """Calls that wait for a worker before the listing is held back: less than a page of a hundred, so that the first recordings are
 on the disk before a long listing goes on, and enough to keep all workers busy while the next page is on its way."""
 
+GATHERING_SECONDS = 0.02
+"""How long a group waits for more drafts while there is more to do: each costs some waits for the disk, however small it is."""
+
 GRACE_SECONDS = 5.0
 """How long a stopped run waits for the recordings that are coming in."""
 
@@ -148,7 +151,7 @@ class Pipeline(Generic[Draft]):
             return Settled(todo, await self._settle(*todo), again=True)
 
     async def _commit_groups(self) -> None:
-        while group := await self._drafts.get_all(LARGEST_GROUP):
+        while group := await self._gathered():
             if isinstance(self.failure, StorageError):
                 continue
             try:
@@ -158,6 +161,15 @@ class Pipeline(Generic[Draft]):
                 continue
             for outcome in outcomes:
                 self._on_outcome(outcome)
+
+    async def _gathered(self) -> list[Settled[Draft]]:
+        """Return the next group; nothing at the end."""
+        first = await self._drafts.get()
+        if first is None:
+            return []
+        if not self._todo.is_empty:  # more will be ready soon
+            await anyio.sleep(GATHERING_SECONDS)
+        return [first, *self._drafts.take(LARGEST_GROUP - 1)]
 
     async def _committed(self, group: list[Settled[Draft]]) -> list[Outcome]:
         try:

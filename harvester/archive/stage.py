@@ -143,6 +143,7 @@ class Stager:
             if received:
                 received.part.place = self._next()  # half of it may lie under its name
             return None
+        self._quickness.took(0.0)  # the loop has waited for nothing
         return [
             Loose(suffix, role, size_bytes, digest, path, durable=False)
             for (path, suffix, role, size_bytes, _), digest in zip(files, digests, strict=True)
