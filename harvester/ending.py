@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import click
 
@@ -20,6 +21,8 @@ from harvester.streams import say
 log = logging.getLogger(__name__)
 
 EXIT_INTERRUPTED = 130
+STDERR = 2
+NO_MEMORY_LINE = f"harvester: {NO_MEMORY}\n".encode()
 UNEXPECTED = "unexpected error, a bug; the lines above and the log tell where. What is saved stays."
 
 
@@ -43,9 +46,11 @@ def end_by(command: Callable[[], object]) -> None:
         os._exit(EXIT_INTERRUPTED)
     except Exception as error:
         if is_want_of_memory(error):
-            say(f"harvester: {NO_MEMORY}")
-            logs.note_in_file(NO_MEMORY)
-            os._exit(HarvestError.exit_code)  # what else the end of a process does takes memory too
+            with suppress(OSError):
+                os.write(STDERR, NO_MEMORY_LINE)  # as it is: every other way to say it takes memory too
+            with suppress(MemoryError):
+                logs.note_in_file(NO_MEMORY)
+            os._exit(HarvestError.exit_code)  # and so does what else the end of a process does
         if isinstance(error, OSError):
             say(f"harvester: cannot write the output: {error.strerror or error}")
             os._exit(StorageError.exit_code)

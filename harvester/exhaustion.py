@@ -15,6 +15,9 @@ NO_MEMORY = (
     "or lower --workers, and run again: what is saved stays"
 )
 
+SCARCE_BYTES = 32 * 1024 * 1024
+"""Less than a run takes before it has listed anything."""
+
 _SIGNS = (
     "can't start new thread",
     "failed to map segment",
@@ -37,4 +40,15 @@ def is_want_of_memory(error: BaseException | None) -> bool:
         sign in str(error).lower() for sign in _SIGNS
     ):
         return True
+    if isinstance(error, SystemError) and _is_scarce():
+        return True
     return is_want_of_memory(error.__cause__ or error.__context__)
+
+
+def _is_scarce() -> bool:
+    """Whether memory is refused now. A library that forgets to say so fails without an exception, which CPython calls a bug."""
+    try:
+        bytearray(SCARCE_BYTES)
+    except MemoryError:
+        return True
+    return False

@@ -73,3 +73,19 @@ def test_what_says_so_is_want_of_memory(error: BaseException) -> None:
 def test_what_does_not_say_so_is_none(error: BaseException | None) -> None:
     """A bug stays a bug, whatever a row has put into its words."""
     assert not is_want_of_memory(error)
+
+
+SILENT = """
+import resource
+from harvester.exhaustion import is_want_of_memory
+
+print(is_want_of_memory(SystemError("error return without exception set")))
+resource.setrlimit(resource.RLIMIT_AS, (60_000_000, 60_000_000))
+print(is_want_of_memory(SystemError("error return without exception set")))
+"""
+
+
+def test_a_failure_without_a_word_is_want_of_memory_where_there_is_none() -> None:
+    """A library that was refused memory and does not say so fails with a SystemError: a bug where there is enough."""
+    done = subprocess.run([sys.executable, "-c", SILENT], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\nTrue\n"
