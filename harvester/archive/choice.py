@@ -45,17 +45,19 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         """Whether nothing at all was asked for."""
         return self == Choice()
 
-    def has_day(self, entry: Entry) -> bool:
-        """Whether a call was created on one of the days; one without a day is on none."""
+    def has_day(self, entry: Entry, *, in_doubt: bool) -> bool:
+        """Whether a call was created on one of the days; `in_doubt` is the answer where nobody knows on which it was."""
         if self.date_from is None and self.date_to is None:
             return True
         day = entry.place[:10].replace("/", "-")  # compared as text: a million of them are gone through
+        if not day[:1].isdigit():
+            return in_doubt
         first, last = self.date_from or dt.date.min, self.date_to or dt.date.max
-        return day[:1].isdigit() and first.isoformat() <= day <= last.isoformat()
+        return first.isoformat() <= day <= last.isoformat()
 
     def covers(self, entry: Entry, numbers: Numbers, *, in_doubt: bool) -> bool:
-        """Whether a call is meant; `in_doubt` is the answer where its phone numbers cannot be told."""
-        if (self.ids and entry.id not in self.ids) or not self.has_day(entry):
+        """Whether a call is meant; `in_doubt` is the answer where its day or its phone numbers cannot be told."""
+        if (self.ids and entry.id not in self.ids) or not self.has_day(entry, in_doubt=in_doubt):
             return False
         if self.number is None:
             return True

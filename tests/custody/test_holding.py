@@ -16,7 +16,7 @@ from harvester.place import local_state
 from harvester.settings import Resolved
 from harvester.verify.archive import verify
 from tests.archive.sites import Site, call
-from tests.custody.conftest import ANN, because
+from tests.custody.conftest import ANN, BOB, because
 from tests.evidence.test_signature import new_key
 
 
@@ -135,6 +135,16 @@ def test_a_call_whose_numbers_nobody_knows_is_held(filled: Site, resolved: Resol
     assert ([each.id for each in shown.calls], shown.unknown_numbers) == (["1", "2"], 1)
     add_hold(resolved, Choice(number=ANN))
     assert refused(resolved, "3")
+
+
+async def test_a_call_without_a_day_is_held_by_days(filled: Site, resolved: Resolved) -> None:
+    """It may be one of them; erasing by days leaves it alone. A hold of other numbers on these days does not cover it."""
+    await filled.saved(call(5, created_at="soon", client_phone_number=BOB))
+    first, last = dt.date(2030, 1, 1), dt.date(2030, 1, 2)
+    other = add_hold(resolved, Choice(date_from=first, date_to=last, number=ANN)).holds[0].hold
+    assert not refused(resolved, "5")
+    assert add_hold(resolved, Choice(date_from=first, date_to=last)).holds[0].hold.id != other.id
+    assert [refused(resolved, each) for each in "145"] == [False, False, True]
 
 
 def test_a_run_at_work_keeps_a_hold_waiting(filled: Site, resolved: Resolved) -> None:
