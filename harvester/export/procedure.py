@@ -47,14 +47,16 @@ so of every file. What the ledger says of each file stands in `evidence/ledger.j
 SIGNED = """## 3. Who sealed it
 
 Put the public keys that you trust into a file `allowed_signers` in this folder: a line for each, of a name and a key, as in
-`evidence@example.com ssh-ed25519 AAAA...`. They have to come from the owner of the archive by another way than this bundle.
+`evidence@example.com ssh-ed25519 AAAA...`. They have to come from the owner of the archive by another way than this bundle. A
+key must have been valid at the time that the seal states: one that has been replaced since may have an end there.
 
 ```sh
-( for seal in evidence/runs/*/seal.txt; do
+( export TZ=UTC0; for seal in evidence/runs/*/seal.txt; do
   [ -e "$seal.sig" ] || { echo "NOT SIGNED: $seal"; continue; }
-  signer=$(ssh-keygen -Y find-principals -n harvester-seal -f allowed_signers -s "$seal.sig") ||
-    { echo "UNKNOWN SIGNER: $seal"; exit 1; }
-  ssh-keygen -Y verify -n harvester-seal -f allowed_signers -I "$signer" -s "$seal.sig" < "$seal" || exit 1
+  at=-Overify-time=$(sed -n 's/^sealed-at: //p' "$seal" | tr -dc 0-9 | cut -c 1-14)
+  signer=$(ssh-keygen -Y find-principals "$at" -f allowed_signers -s "$seal.sig" | head -n 1 | cut -d , -f 1)
+  [ -n "$signer" ] || { echo "UNKNOWN SIGNER: $seal"; exit 1; }
+  ssh-keygen -Y verify -n harvester-seal "$at" -f allowed_signers -I "$signer" -s "$seal.sig" < "$seal" || exit 1
 done )
 ```
 """

@@ -10,10 +10,11 @@ import anyio
 import pytest
 
 from harvester.archive.layout import LEDGER, MANIFEST, SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
+from harvester.archive.seal import make_seal, seal_text
 from harvester.errors import ConfigError
 from harvester.evidence import sealing
 from harvester.evidence.sealing import Vouchers, require, vouch
-from harvester.evidence.signature import check_novalidate
+from harvester.evidence.signature import check_novalidate, sign
 from harvester.evidence.stamp import check_stamp
 from harvester.verify.archive import verify
 from tests.archive.sites import Site, call, flip_bit
@@ -237,6 +238,21 @@ async def shell(script: str, folder: Path) -> tuple[int, str]:
     """Run some shell in a folder; return its exit code and what it prints."""
     done = await anyio.run_process(["bash", "-c", script], cwd=folder, check=False)
     return done.returncode, done.stdout.decode()
+
+
+async def test_a_shell_knows_a_key_that_was_replaced_since(site: Site, tmp_path: Path) -> None:
+    """A key that has an end by now signed the seals of before; one that had its end before them did not."""
+    run_id = await site.saved(call(1))
+    seal = seal_text(make_seal(site.root, run_id, sealed_at="2025-06-01T02:00:00.000Z"))
+    (site.root / run_key(run_id, SEAL)).write_bytes(seal)
+    key = new_key(tmp_path)
+    (site.root / run_key(run_id, SIGNATURE)).write_bytes(sign(seal, key))
+    public = key.with_suffix(".pub").read_text()
+    for end, good in (("20250601030000", True), ("20250601010000", False)):
+        line = f'a@example.com,b@example.com namespaces="harvester-seal",valid-before="{end}" {public}'
+        (site.root / "allowed_signers").write_text(line)
+        code, said = await shell(shell_block("archive-format.md", "Signatures, with a file"), site.root)
+        assert (code == 0, "signature for a@example.com" in said) == (good, good)
 
 
 @pytest.mark.parametrize("damaged", [None, SEAL, SIGNATURE, STAMP])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harvester.archive.layout import SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
+from harvester.archive.seal import make_seal, seal_text
 from harvester.export.criteria import Criteria
 from tests.archive.sites import Site, flip_bit
 from tests.evidence.tsa import Authority
@@ -55,6 +56,25 @@ def test_every_command_of_verify_md_works_when_it_is_pasted(site: Site, tmp_path
     assert said.count('Good "harvester-seal" signature for evidence@example.com') == 2
     assert said.count("Verification: OK") == 2
     assert said.count("Time stamp: ") == 2
+
+
+def test_a_key_that_was_replaced_since_is_known(site: Site, tmp_path: Path) -> None:
+    """Keys have an end once they are replaced, and one line may name several signers: the seals of before stay good."""
+    for run in (site.root / "runs").iterdir():
+        seal = make_seal(site.root, run.name, sealed_at="2025-06-01T02:00:00.000Z")
+        (site.root / run_key(run.name, SEAL)).write_bytes(seal_text(seal))
+    sign(site, key(tmp_path, "mine"))
+    bundle = tmp_path / "bundle"
+    exported_to(site, bundle)
+    public = (tmp_path / "mine.pub").read_text()
+    for end, code, said in (
+        ("20250601030000", 0, 'Good "harvester-seal" signature for a@example.com with'),
+        ("20250601010000", 1, "UNKNOWN SIGNER"),
+    ):
+        line = f'a@example.com,b@example.com namespaces="harvester-seal",valid-before="{end}" {public}'
+        (bundle / "allowed_signers").write_text(line)
+        done = pasted(bundle, blocks(bundle)[-1])
+        assert (done.returncode, said in done.stdout) == (code, True), done
 
 
 def test_a_stamp_of_another_authority_is_found(site: Site, tmp_path: Path) -> None:
