@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+from typing import Annotated
 
 import msgspec
 
@@ -206,11 +207,15 @@ PAGE = "page"
 """The role of a list page that is kept as it came. It belongs to no single call: it holds the rows of many."""
 
 
+Count = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+"""A number that every database takes: whoever forges a ledger line may write any."""
+
+
 class File(msgspec.Struct, frozen=True, kw_only=True):
     """One file of the archive: key relative to its root, size, SHA-256 in hex, and what it is to its call."""
 
     path: str
-    bytes: int
+    bytes: Count
     sha256: str
     role: str  # "metadata", "transcript", "recording", PAGE, or "adopted": found without a ledger line
 

@@ -21,9 +21,9 @@ from typing import Annotated, Any
 import msgspec
 
 from harvester.archive import disk, steps
-from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, PLACE, RUN_ID, RUNS, SEAL
+from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, PLACE, RUN_ID, RUNS, SEAL, run_key
 from harvester.errors import LedgerError
-from harvester.model import Coverage, File, PastRun, State
+from harvester.model import Count, Coverage, File, PastRun, State
 
 RUN_STARTED = "run-started"
 """The event of a run's first line."""
@@ -55,14 +55,14 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
 class Line(msgspec.Struct, frozen=True, kw_only=True):
     """What every line has, and what a call's line has besides; other members are left to whoever knows the event."""
 
-    seq: int
+    seq: Count
     prev: str
     event: str
     at: str
     id: str | None = None
     digest: str | None = None
     place: Annotated[str, msgspec.Meta(pattern=f"^{PLACE.pattern}\\Z")] | None = None  # files are written there
-    version: int | None = None
+    version: Count | None = None
     recording: Side | None = None
     transcript: Side | None = None
     files: tuple[File, ...] = ()
@@ -105,7 +105,7 @@ def first_lines(archive: Path) -> list[tuple[str, Line]]:
     """Return the id and the first line of every run that has one, in the order of the chain."""
     with disk.guarded("read", archive / RUNS) as step:
         started = [(_first_line(folder / LEDGER), folder.name) for folder in step.over(run_folders(archive))]
-    begun = [(run_id, decode_line(raw)) for raw, run_id in started if raw is not None]
+    begun = [(run_id, _line_of(run_id, raw)) for raw, run_id in started if raw is not None]
     return sorted(begun, key=lambda each: (each[1].seq, each[0]))
 
 
@@ -168,7 +168,7 @@ def read_run(archive: Path, run_id: str, after: Position) -> Iterator[tuple[Line
             step.moves += 1
             if not raw.endswith(b"\n"):
                 return
-            line = decode_line(raw)
+            line = _line_of(run_id, raw)
             check_link(line, after, f"{RUNS}/{run_id}/{LEDGER}")
             offset += len(raw)
             after = Position(run_id=run_id, offset_bytes=offset, seq=line.seq, prev=hashlib.sha256(raw).hexdigest())
@@ -205,7 +205,7 @@ def is_in_chain(archive: Path, position: Position) -> bool:
 
 def whole_lines(archive: Path, run_id: str) -> Iterator[Line]:
     """Yield the lines of one run without looking at the chain. Raises LedgerError, StorageError."""
-    return map(decode_line, raw_lines(archive, run_id))
+    return (_line_of(run_id, raw) for raw in raw_lines(archive, run_id))
 
 
 def raw_lines(archive: Path, run_id: str) -> Iterator[bytes]:
@@ -267,6 +267,14 @@ def encode(event: Event) -> bytes:
 def now_text() -> str:
     """Return the time of day in UTC as lines and accounts state it, to the millisecond."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _line_of(run_id: str, raw: bytes) -> Line:
+    """Read one line of a run's ledger. Raises LedgerError that names it when it cannot be read."""
+    try:
+        return decode_line(raw)
+    except LedgerError as error:
+        raise LedgerError(f"{run_key(run_id, LEDGER)}: {error}; `harvester verify` tells more") from error
 
 
 def _first_line(path: Path) -> bytes | None:

@@ -22,6 +22,8 @@ from harvester.archive.layout import MARK
 from harvester.errors import ConfigError, LockedError, MarkError
 
 FORMAT = 1
+LARGEST_BYTES = 64 * 1024
+"""More than any mark has: a few names and a UUID."""
 
 NOT_CONTENT = frozenset({"lost+found", "@eaDir", "#recycle", ".DS_Store", "System Volume Information"})
 """What file systems and NAS boxes put into an otherwise empty share by themselves."""
@@ -120,7 +122,8 @@ def check_owner(mark: Mark, platform: str, account: str | None) -> None:
 
 def _decode(path: Path) -> Mark:
     try:
-        mark = msgspec.json.decode(path.read_bytes(), type=Mark)
+        with path.open("rb") as file:
+            mark = msgspec.json.decode(file.read(LARGEST_BYTES), type=Mark)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MarkError(f"{path} cannot be read ({error}); restore it from a copy of the archive") from error
     if mark.format > FORMAT:

@@ -18,6 +18,7 @@ import msgspec
 
 from harvester.archive import disk
 from harvester.archive.layout import LEDGER, MANIFEST, MARK, SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
+from harvester.archive.mark import require_mark
 from harvester.archive.merkle import inclusion_proofs
 from harvester.archive.seal import Seal, read_seal
 from harvester.errors import LedgerError
@@ -26,6 +27,9 @@ from harvester.export.selection import Selection
 
 FOLDER = "evidence"
 SCRIPT = "check_proofs.py"
+
+LARGEST_BYTES = 1024 * 1024
+"""Of a seal, and of what signs and stamps it: chains of certificates have some 10 kB."""
 
 PROOFS_AT_ONCE = 20_000
 """About 30 MB. Each further so many of a run cost another pass over its lines."""
@@ -42,12 +46,13 @@ class Proven(msgspec.Struct, kw_only=True):
 
 
 def write_evidence(selection: Selection, bag: Bag, at_once: int = PROOFS_AT_ONCE) -> Proven:
-    """Write `evidence/` into a bag, so many proofs of a run at once. Raises StorageError.
+    """Write `evidence/` into a bag, so many proofs of a run at once. Raises StorageError, MarkError.
 
     What does not agree with a seal is noted as a flaw of the selection.
     """
     found = Proven(runs=selection.runs())
-    seals = {run_id: seal for run_id in found.runs if (seal := _add_seal(selection, bag, run_id, found))}
+    archive_id = require_mark(selection.inside.root).archive_id
+    seals = {run_id: seal for run_id in found.runs if (seal := _add_seal(selection, bag, archive_id, run_id, found))}
     bag.add(f"{FOLDER}/{MARK}", selection.lines(MARK))
     bag.add(f"{FOLDER}/{LEDGER}", _lines(selection, found))
     bag.add(f"{FOLDER}/proofs.jsonl", _proofs(selection, seals, at_once))
@@ -55,7 +60,7 @@ def write_evidence(selection: Selection, bag: Bag, at_once: int = PROOFS_AT_ONCE
     return found
 
 
-def _add_seal(selection: Selection, bag: Bag, run_id: str, found: Proven) -> Seal | None:
+def _add_seal(selection: Selection, bag: Bag, archive_id: str, run_id: str, found: Proven) -> Seal | None:
     """Put the seal of a run into the bag, with what signs and stamps it; return it where it can be read."""
     data = _read(selection, run_key(run_id, SEAL))
     if data is None:
@@ -72,8 +77,10 @@ def _add_seal(selection: Selection, bag: Bag, run_id: str, found: Proven) -> Sea
     except LedgerError as error:
         selection.flawed(f"{run_key(run_id, SEAL)}: {error}")
         return None
-    if seal.run != run_id:
-        selection.flawed(f"{run_key(run_id, SEAL)} is the seal of another run, {seal.run}")
+    if (seal.archive, seal.run) != (archive_id, run_id):
+        selection.flawed(
+            f"{run_key(run_id, SEAL)} is the seal of another run, {seal.run} of the archive {seal.archive}"
+        )
         return None
     return seal
 
@@ -83,6 +90,9 @@ def _read(selection: Selection, key: str) -> bytes | None:
     if not disk.exists(selection.inside.root / key):
         return None
     try:
+        size_bytes = selection.inside.size_bytes(key)
+        if size_bytes > LARGEST_BYTES:
+            raise ValueError(f"it has {size_bytes:,} bytes, and is to have a few thousand")
         return selection.inside.read(key)
     except ValueError as error:
         selection.flawed(f"{key}: {error}")

@@ -180,7 +180,8 @@ def _read_line(selection: Selection, run_id: str, number: int, raw: bytes, after
             _take(selection, run_id, number, line, raw)
         ledger.check_link(line, after, run_key(run_id, LEDGER))
     except LedgerError as error:
-        selection.flawed(str(error).partition("; ")[0])
+        key = run_key(run_id, LEDGER)
+        selection.flawed(f"{key}: {str(error).removeprefix(f'{key}: ').partition('; ')[0]}")
     return Position(run_id=run_id, seq=seq, prev=hashlib.sha256(raw).hexdigest())
 
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from harvester.archive.layout import LEDGER, MANIFEST, MARK, SEAL, run_key
+from harvester.archive.layout import LEDGER, MANIFEST, MARK, SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
 from harvester.archive.merkle import root_from
 from harvester.archive.seal import read_seal
 from harvester.errors import DamagedError
@@ -153,6 +154,27 @@ def test_a_run_that_is_not_what_its_seal_says_is_damaged(site: Site, tmp_path: P
     made = exported_to(site, tmp_path / "bundle", OF_ANNA, include_damaged=True)
     assert any(run_key(run_id, name) in note for note in made.notes)
     assert checked(tmp_path / "bundle").returncode == 1
+
+
+@pytest.mark.parametrize("name", [SEAL, SIGNATURE, STAMP, STAMP_CHAIN])
+def test_what_vouches_is_bounded(site: Site, tmp_path: Path, name: str) -> None:
+    """A seal, signature or stamp of any size is not handed over, nor counted as one."""
+    key = run_key(runs_of(site)[0], name)
+    with (site.root / key).open("wb") as file:
+        file.truncate(2_000_000)
+    with pytest.raises(DamagedError, match=f"{key}: it has 2,000,000 bytes"):
+        exported_to(site, tmp_path / "bundle", OF_ANNA)
+    exported_to(site, tmp_path / "bundle", OF_ANNA, include_damaged=True)
+    assert not (tmp_path / "bundle" / "evidence" / key).exists()
+    assert "NOT SIGNED, NOT STAMPED" in info_of(tmp_path / "bundle")["Seals"]
+
+
+def test_the_seals_of_another_archive_prove_nothing(site: Site, tmp_path: Path) -> None:
+    """A mark with another archive's id beside them: nobody can say whose calls these are."""
+    mark = msgspec.structs.replace(site.mark, archive_id="00000000-0000-4000-8000-000000000000")
+    (site.root / MARK).write_bytes(msgspec.json.encode(mark))
+    with pytest.raises(DamagedError, match=f"is the seal of another run, .* of the archive {site.mark.archive_id}"):
+        exported_to(site, tmp_path / "bundle", OF_ANNA)
 
 
 async def test_many_proofs_are_made_in_several_passes(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,18 @@ async def test_a_ledger_that_leads_out_of_the_archive_leads_nowhere(site: Site, 
         assert not list((tmp_path / f"damaged{nth}").rglob("secret.json"))
         assert not list((tmp_path / f"damaged{nth}").rglob("2.json"))
         ledger.write_bytes(original)
+
+
+@pytest.mark.parametrize("forged", [b'"version":1' + b"0" * 30, b'"bytes":1' + b"0" * 25, b'"bytes":-5'])
+def test_a_number_that_no_database_takes_is_damage(site: Site, tmp_path: Path, forged: bytes) -> None:
+    """Whoever can write to a share can write any number into a line: it is damage that names the ledger, and no crash."""
+    key = run_key(min(path.name for path in (site.root / "runs").iterdir()), LEDGER)
+    name = forged.partition(b":")[0]
+    (site.root / key).write_bytes(re.sub(name + rb":\d+", forged, (site.root / key).read_bytes()))
+    with pytest.raises(DamagedError, match=f"{key}: the line cannot be read"):
+        exported_to(site, tmp_path / "bundle")
+    made = exported_to(site, tmp_path / "bundle", include_damaged=True)
+    assert any(f"{key}: the line cannot be read" in note for note in made.notes)
 
 
 async def test_a_run_that_is_going_on_is_exported_as_far_as_it_is_written(site: Site, tmp_path: Path) -> None:
