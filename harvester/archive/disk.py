@@ -188,9 +188,13 @@ def file_bytes(path: Path) -> int | None:
 
 
 def beginning_of(path: Path, size_bytes: int) -> bytes | None:
-    """Return so many bytes of a file at most; None where nothing lies under its name."""
-    if not exists(path):
-        return None
+    """Return so many bytes of a file at most; None where nothing lies under its name, none where that is no file.
+
+    A link would lead elsewhere, and a pipe would be waited for: whoever can write to a share can put both there.
+    """
+    found = _look_at(path)
+    if found is None or not stat.S_ISREG(found.st_mode):
+        return None if found is None else b""
     with guarded("read", path), path.open("rb") as file:
         return file.read(size_bytes)
 

@@ -140,12 +140,8 @@ def write_seal(archive: Path, run_id: str, mode: int = WRITABLE) -> None:
 
 def load_seal(archive: Path, run_id: str) -> tuple[Seal, bytes] | None:
     """Return the seal of a run and its bytes; None where it has none. Raises SealError, StorageError."""
-    path = archive / run_key(run_id, SEAL)
-    if not disk.exists(path):
-        return None
-    with disk.guarded("read", path), path.open("rb") as file:
-        data = file.read(LARGEST_BYTES + 1)
-    return read_seal(data), data
+    data = disk.beginning_of(archive / run_key(run_id, SEAL), LARGEST_BYTES + 1)
+    return None if data is None else (read_seal(data), data)
 
 
 def differences(archive: Path, run_id: str) -> Iterator[tuple[str, str]]:

@@ -55,7 +55,9 @@ class Books:
     def _read_run(self, run_id: str, after: ledger.Position, *, is_last: bool) -> ledger.Position:
         """Read ledger, manifest and seal of a run; return its end."""
         manifest = self._archive / run_key(run_id, MANIFEST)
-        has_closed = disk.exists(manifest)  # asked before its ledger is read, because it may close meanwhile
+        has_closed = (
+            disk.file_bytes(manifest) is not None
+        )  # asked before its ledger is read, because it may close meanwhile
         stated = self._seals.of(run_id)
         lines = Book(sealed=bool(stated))
         before, (after, named) = after, self._read_ledger(run_id, after, lines)
@@ -104,10 +106,11 @@ class Books:
         """Return those of the keys that a run which has not closed has named, perhaps since its ledger was read."""
         named = set()
         for run_id in self.open:
-            named |= keys & {file.path for file in unwritten(self._archive, run_id)}
-            if (self._archive / run_key(run_id, LEDGER)).is_file():
-                lines = ledger.whole_lines(self._archive, run_id)
-                named |= keys & {file.path for line in lines for file in line.files}
+            with suppress(LedgerError):  # of a line that cannot be read: told when the ledger was
+                named |= keys & {file.path for file in unwritten(self._archive, run_id)}
+                if (self._archive / run_key(run_id, LEDGER)).is_file():
+                    lines = ledger.whole_lines(self._archive, run_id)
+                    named |= keys & {file.path for line in lines for file in line.files}
         return named
 
     def is_damaged(self, key: str) -> bool:
@@ -139,7 +142,10 @@ class Books:
         count = 0
         files: list[Named] = []
         with disk.guarded("read", self._archive / key) as step, (self._archive / key).open("rb") as file:
-            for raw in step.over(file):
+            for raw in step.over(iter(lambda: file.readline(ledger.LONGEST_LINE_BYTES), b"")):
+                if len(raw) == ledger.LONGEST_LINE_BYTES:
+                    self._result.find("ledger", key, f"lines of less than {len(raw):,} bytes", "a longer one")
+                    break  # nobody else would read on either
                 if not raw.endswith(b"\n"):
                     self._result.notes.append(f"{key} ends in a torn line; the next run cuts it off")
                     break
@@ -211,7 +217,7 @@ def _listed(lines: Iterator[bytes], book: Book, whole: hashlib._Hash) -> Iterato
 def _first_seq(path: Path) -> tuple[bool, int]:
     """Return the seq of a ledger's first line, told from its first readable one; without one it sorts behind the others."""
     with path.open("rb") as file:
-        for number, raw in enumerate(file):
+        for number, raw in enumerate(iter(lambda: file.readline(ledger.LONGEST_LINE_BYTES), b"")):
             with suppress(LedgerError):
                 return False, ledger.decode_line(raw).seq - number
     return True, 0

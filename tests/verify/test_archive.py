@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harvester.archive.layout import ACCOUNT, MANIFEST, MARK, SEAL, run_key
+from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, MARK, SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
+from harvester.archive.ledger import LONGEST_LINE_BYTES
 from harvester.demo.audio import recording
 from harvester.errors import MarkError
 from harvester.verify.archive import verify
@@ -212,6 +213,42 @@ def test_what_is_no_regular_file_is_found(root: Path) -> None:
     os.mkfifo(root / "2025/08/04/1.json")
     (root / "2025/08/04/1.mp3").mkdir()
     assert {("altered", "2025/08/04/1.json"), ("altered", "2025/08/04/1.mp3")} <= found(verify(root))
+
+
+@pytest.mark.parametrize("name", [SEAL, SIGNATURE, STAMP, STAMP_CHAIN, MANIFEST, ACCOUNT, LEDGER])
+@pytest.mark.parametrize("kind", ["pipe", "endless", "folder"])
+def test_what_vouches_is_a_file_or_a_finding(root: Path, name: str, kind: str) -> None:
+    """A pipe, a link to what never ends, or a folder in the place of what vouches for others: told, and waited for by nobody."""
+    run_id = runs(root)[-1]
+    for each in {name} | ({STAMP} if name == STAMP_CHAIN else set()):
+        (root / run_key(run_id, each)).unlink(missing_ok=True)
+        if kind == "pipe":
+            os.mkfifo(root / run_key(run_id, each))
+        elif kind == "endless":
+            (root / run_key(run_id, each)).symlink_to("/dev/zero")
+        else:
+            (root / run_key(run_id, each)).mkdir()
+    assert run_key(run_id, STAMP if name == STAMP_CHAIN else name) in {path for _, path in found(verify(root))}
+
+
+def test_a_line_that_no_reader_takes_is_found(root: Path) -> None:
+    """Nobody reads a line of more than 16 MiB, so that none fills the memory; who has one in a ledger is told so."""
+    key = run_key(runs(root)[0], LEDGER)
+    with (root / key).open("ab") as file:
+        file.truncate(file.tell() + LONGEST_LINE_BYTES + 1)
+    findings = {str(finding) for finding in verify(root).findings if finding.path == key}
+    assert f"ledger: {key!a}: expected lines of less than 16,777,216 bytes, found a longer one" in findings
+
+
+def test_noise_in_a_run_that_is_going_on_hides_no_finding(root: Path) -> None:
+    """A line that nobody can read, in a ledger that has not closed, is a finding beside all others."""
+    run_id = runs(root)[-1]
+    for name in (MANIFEST, SEAL):
+        (root / run_key(run_id, name)).unlink()
+    with (root / run_key(run_id, LEDGER)).open("ab") as file:
+        file.write(b"noise\n")
+    (root / "stranger").write_text("")
+    assert {("ledger", run_key(run_id, LEDGER)), ("unexpected", "stranger")} <= found(verify(root))
 
 
 async def test_a_file_of_many_blocks_is_read_to_its_end(site: Site) -> None:
