@@ -124,7 +124,6 @@ class Scribe:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
-                    cwd="/",
                     start_new_session=True,  # Ctrl-C is the run's to answer
                 )
         except OSError as error:
