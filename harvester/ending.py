@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -15,19 +16,35 @@ import click
 
 from harvester import logs
 from harvester.errors import HarvestError, StorageError
-from harvester.exhaustion import NO_MEMORY, is_want_of_memory
+from harvester.exhaustion import NO_MEMORY, PERHAPS_MEMORY, is_memory_limited, is_want_of_memory
 from harvester.streams import say
 
 log = logging.getLogger(__name__)
 
 EXIT_INTERRUPTED = 130
 STDERR = 2
-NO_MEMORY_LINE = f"harvester: {NO_MEMORY}\n".encode()
 UNEXPECTED = "unexpected error, a bug; the lines above and the log tell where. What is saved stays."
+
+
+LAST_WORDS = f"harvester: {NO_MEMORY}\n".encode()
+"""Ready to be written: to make them takes memory."""
 
 
 def end_by(command: Callable[[], object]) -> None:
     """Run the command line, and end the process as it ends."""
+    try:
+        _end_by(command)
+    except Exception as error:
+        if not is_want_of_memory(error):
+            raise
+        with suppress(OSError):
+            os.write(STDERR, LAST_WORDS)
+        with suppress(Exception):  # the log wants some memory, and may be refused it
+            logs.note_in_file(NO_MEMORY)
+        os._exit(HarvestError.exit_code)  # what else the end of a process does takes memory too
+
+
+def _end_by(command: Callable[[], object]) -> None:
     try:
         command()
     except click.exceptions.Exit as done:
@@ -46,11 +63,11 @@ def end_by(command: Callable[[], object]) -> None:
         os._exit(EXIT_INTERRUPTED)
     except Exception as error:
         if is_want_of_memory(error):
-            with suppress(OSError):
-                os.write(STDERR, NO_MEMORY_LINE)  # as it is: every other way to say it takes memory too
-            with suppress(MemoryError):
-                logs.note_in_file(NO_MEMORY)
-            os._exit(HarvestError.exit_code)  # and so does what else the end of a process does
+            raise
+        if is_memory_limited():  # the parser may call it bad syntax, OpenSSL a missing cipher
+            say(logs.escaped(f"harvester: {type(error).__name__}: {error}; {PERHAPS_MEMORY}"))
+            logs.note_in_file(traceback.format_exc())
+            sys.exit(HarvestError.exit_code)
         if isinstance(error, OSError):
             say(f"harvester: cannot write the output: {error.strerror or error}")
             os._exit(StorageError.exit_code)

@@ -9,14 +9,20 @@ object, a thread, a library, room for a system call. None of it is a bug, and a 
 from __future__ import annotations
 
 import errno
+import sys
+
+if sys.platform != "win32":
+    import resource  # now: later there may be no memory for it
 
 NO_MEMORY = (
     "there is not enough memory; give the process or the machine more (ulimit -v, the limit of the container or service), "
     "or lower --workers, and run again: what is saved stays"
 )
 
-SCARCE_BYTES = 32 * 1024 * 1024
-"""Less than a run takes before it has listed anything."""
+PERHAPS_MEMORY = (
+    "this was not expected, and may be for want of memory, which is limited for this process (ulimit -v); give it more, and "
+    "report it should it come again: what is saved stays"
+)
 
 _SIGNS = (
     "can't start new thread",
@@ -28,6 +34,13 @@ _SIGNS = (
 """How the interpreter, the dynamic loader and libraries put it (CPython `_thread`, glibc `dl-load.c`), in small letters."""
 
 
+def is_memory_limited() -> bool:
+    """Whether this process may be refused memory (`ulimit -v`)."""
+    if sys.platform == "win32":
+        return False
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+
+
 def is_want_of_memory(error: BaseException | None) -> bool:
     """Whether an error, or one that it comes from or consists of, says that memory was refused."""
     if error is None:
@@ -36,19 +49,8 @@ def is_want_of_memory(error: BaseException | None) -> bool:
         return True
     if isinstance(error, BaseExceptionGroup) and any(map(is_want_of_memory, error.exceptions)):
         return True
-    if isinstance(error, RuntimeError | ImportError | OSError | SystemError) and any(
-        sign in str(error).lower() for sign in _SIGNS
-    ):
+    if isinstance(error, SystemError) and is_memory_limited():  # who fails without a word was refused memory then
         return True
-    if isinstance(error, SystemError) and _is_scarce():
+    if isinstance(error, RuntimeError | ImportError | OSError) and any(sign in str(error).lower() for sign in _SIGNS):
         return True
     return is_want_of_memory(error.__cause__ or error.__context__)
-
-
-def _is_scarce() -> bool:
-    """Whether memory is refused now. A library that forgets to say so fails without an exception, which CPython calls a bug."""
-    try:
-        bytearray(SCARCE_BYTES)
-    except MemoryError:
-        return True
-    return False

@@ -84,7 +84,8 @@ class _Kept(logging.handlers.RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
-            super().handleError(record)
+            if not is_want_of_memory(error):
+                super().handleError(record)
             return
         from harvester.archive import disk
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from harvester.exhaustion import NO_MEMORY, is_want_of_memory
+from harvester.exhaustion import NO_MEMORY, PERHAPS_MEMORY, is_want_of_memory
 
 WANTS = {
     "an object": "bytearray(300_000_000)",
     "a thread": "import threading; threading.stack_size(256 * 1024 * 1024); threading.Thread(target=print).start()",
     "a mapping": "import mmap; mmap.mmap(-1, 300_000_000)",
     "in a task": "import anyio; anyio.run(in_task)",
+    "what the interpreter lost count of": "raise SystemError('returned NULL without setting an exception')",
     "while something else is dealt with": "wrapped()",
 }
 
@@ -54,6 +55,14 @@ def test_want_of_memory_is_one_sentence(want: str) -> None:
     assert done.returncode == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads how much memory it has from /proc")
+def test_what_may_be_want_of_memory_is_said_to_be_so() -> None:
+    """Where memory is limited an error that nobody expected is named, with the limit as what may be behind it."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM, "raise ValueError('odd')"], capture_output=True, check=False)
+    assert done.stderr.decode() == f"harvester: ValueError: odd; {PERHAPS_MEMORY}\n"
+    assert done.returncode == 1
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -69,7 +78,14 @@ def test_what_says_so_is_want_of_memory(error: BaseException) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [None, ValueError("out of memory"), OSError(errno.EIO, "I/O"), ImportError("no module"), RuntimeError("bug")],
+    [
+        None,
+        ValueError("out of memory"),
+        OSError(errno.EIO, "I/O"),
+        ImportError("no module"),
+        RuntimeError("bug"),
+        SystemError("bug"),
+    ],
 )
 def test_what_does_not_say_so_is_none(error: BaseException | None) -> None:
     """A bug stays a bug, whatever a row has put into its words."""
