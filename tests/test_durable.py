@@ -52,11 +52,11 @@ async def traced(harvests: Harvests) -> list[tuple[str, str]]:
     return [step for line in lines for step in steps_of(line)]
 
 
-async def trace_of(harvests: Harvests, *calls: str) -> list[str]:
+async def trace_of(harvests: Harvests, *calls: str, typed: tuple[str, ...] = ("run", "-q")) -> list[str]:
     """Run under strace; return a line for each of these calls, in the order in which they ended."""
     trace = harvests.folder / "trace"
     done = await anyio.run_process(
-        ["strace", "-f", "-y", "-s", "4096", "-o", str(trace), "-e", f"trace={','.join(calls)}", *command("run", "-q")],
+        ["strace", "-f", "-y", "-s", "4096", "-o", str(trace), "-e", f"trace={','.join(calls)}", *command(*typed)],
         check=False,
         cwd=harvests.folder,
         env={"PATH": os.environ["PATH"], "HOME": str(harvests.folder), **harvests.environment},
@@ -173,6 +173,20 @@ async def test_the_ledger_of_a_run_that_was_cut_off_is_made_durable(harvests: Ha
     assert steps[named - 1] == ("from", f"{folder}/ledger.jsonl.part")
     assert ("fsync", f"{folder}/ledger.jsonl.part") in steps[:named]
     assert ("fsync", str(folder)) in steps[named : steps.index(("to", str(manifest)))]
+
+
+async def test_what_is_erased_is_durably_gone(harvests: Harvests) -> None:
+    """The tombstone is durable before the first file goes; that they are gone is, before the run has its manifest."""
+    await traced(harvests)
+    key = next(key for key in sorted(harvests.files()) if key.endswith(".txt"))
+    typed = ("erase", "--id", Path(key).stem, "--reason", "a request", "--execute")
+    lines = await trace_of(harvests, "fsync", "unlink", "unlinkat", "rename", "renameat", "renameat2", typed=typed)
+    gone = [n for n, line in enumerate(lines) if f"/{Path(key).stem}." in line and " unlink" in line]
+    assert len(gone) == 3
+    assert any(re.search(r" fsync\(.*/ledger\.jsonl>\) = 0$", line) for line in lines[: gone[0]])
+    manifest = next(n for n, line in enumerate(lines) if '/manifest-sha256.txt")' in line)
+    folder = f"<{(harvests.archive / key).parent}>) = 0"
+    assert any(" fsync(" in line and line.endswith(folder) for line in lines[gone[-1] : manifest])
 
 
 async def test_the_checkpoint_learns_last(harvests: Harvests) -> None:

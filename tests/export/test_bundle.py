@@ -33,9 +33,15 @@ def bagit(bundle: Path) -> int:
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
 def test_a_bundle_is_a_valid_bag(site: Site, tmp_path: Path, algorithm: str) -> None:
-    """bagit.py accepts it, coreutils accept both kinds of its manifests, and a changed byte is found by either."""
+    """bagit.py accepts it, coreutils accept both kinds of its manifests, and a changed byte is found by either.
+
+    Each tag manifest names all that is no payload but the tag manifests, which RFC 8493 (2.2.1) forbids.
+    """
     bundle = tmp_path / "bundle"
     exported_to(site, bundle)
+    tags = {path for path in files_of(bundle) if not path.startswith(("data/", "tagmanifest-"))}
+    lines = (bundle / f"tagmanifest-{algorithm}.txt").read_text().splitlines()
+    assert {line.partition("  ")[2] for line in lines} == tags
     sums = (
         f"{algorithm}sum",
         "--check",

@@ -10,7 +10,7 @@ from harvester.archive.choice import Choice
 from harvester.archive.layout import LEDGER
 from harvester.custody.erasing import erase
 from harvester.custody.holding import add_hold
-from harvester.errors import ConfigError
+from harvester.errors import ConfigError, DamagedError
 from harvester.export.criteria import Criteria
 from tests.archive.sites import Site
 from tests.custody.conftest import because
@@ -71,6 +71,19 @@ def test_what_was_erased_and_lies_there_again_is_not_handed_over(site: Site, tmp
     (site.root / key).write_bytes(sound)
     exported_to(site, tmp_path / "bundle", Criteria(ids=("2",)))
     assert not list((tmp_path / "bundle").rglob("2.mp3"))
+
+
+def test_a_tombstone_with_another_hash_explains_nothing(site: Site, tmp_path: Path) -> None:
+    """Whoever wants a recording out of a bundle cannot write a tombstone for another file under its name: it is missing."""
+    key = "2025/08/04/2.mp3"
+    erased(site, "2")
+    ledger = max((site.root / "runs").glob("*/ledger.jsonl"))
+    digest = next(
+        file["sha256"] for file in json.loads(ledger.read_bytes().splitlines()[1])["erased"] if file["path"] == key
+    )
+    ledger.write_bytes(ledger.read_bytes().replace(digest.encode(), b"0" * 64))
+    with pytest.raises(DamagedError, match=rf"{key}: it is missing"):
+        exported_to(site, tmp_path / "bundle", Criteria(ids=("2",)))
 
 
 @pytest.mark.parametrize("choice", [Choice(ids=("1", "4")), Choice(number=ANNA)])

@@ -1,6 +1,7 @@
 """What is handed over proves that it belongs to sealed runs, shows nobody else's lines, and says what is not proven."""
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from harvester.archive.layout import LEDGER, MANIFEST, MARK, SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
 from harvester.archive.merkle import root_from
-from harvester.archive.seal import read_seal
+from harvester.archive.seal import make_seal, read_seal, seal_text
 from harvester.errors import DamagedError
 from harvester.export.bag import Bag
 from harvester.export.criteria import Criteria
@@ -154,6 +155,17 @@ def test_a_run_that_is_not_what_its_seal_says_is_damaged(site: Site, tmp_path: P
     made = exported_to(site, tmp_path / "bundle", OF_ANNA, include_damaged=True)
     assert any(run_key(run_id, name) in note for note in made.notes)
     assert checked(tmp_path / "bundle").returncode == 1
+
+
+def test_a_sealed_manifest_that_contradicts_its_ledger_is_damage(site: Site, tmp_path: Path) -> None:
+    """Whoever made manifest and seal anew, and not the ledger: the two say something else of one file."""
+    run_id = runs_of(site)[0]
+    edit(site.root / run_key(run_id, MANIFEST), lambda data: re.sub(rb"\w{64}(?=  \S+/1\.mp3)", b"0" * 64, data))
+    (site.root / run_key(run_id, SEAL)).write_bytes(seal_text(make_seal(site.root, run_id)))
+    with pytest.raises(
+        DamagedError, match=f"{run_key(run_id, MANIFEST)} says something else of a file than the ledger"
+    ):
+        exported_to(site, tmp_path / "bundle", OF_ANNA)
 
 
 @pytest.mark.parametrize("name", [SEAL, SIGNATURE, STAMP, STAMP_CHAIN])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harvester.archive.layout import SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
+from harvester.archive.seal import make_seal, seal_text
 from harvester.errors import ConfigError
 from harvester.evidence.signature import sign
 from harvester.evidence.stamp import check_stamp, query_for
@@ -52,6 +53,25 @@ def the_finding(result: Verification) -> tuple[str, str]:
     """Kind and path of the only finding."""
     (finding,) = result.findings
     return finding.kind, finding.path
+
+
+def test_a_stamp_tells_when_a_key_must_have_been_valid(root: Path, authority: Authority, tmp_path: Path) -> None:
+    """Whoever has stolen a key can date a seal back; a stamp that holds tells when it was there: a key must be valid then.
+
+    Without a root that the verifier trusts the stamp tells nothing, and the seal's own time counts.
+    """
+    key = new_key(tmp_path)
+    for run_id in runs(root):
+        data = seal_text(make_seal(root, run_id, sealed_at="2025-06-01T02:00:00.000Z"))
+        (root / run_key(run_id, SEAL)).write_bytes(data)
+        (root / run_key(run_id, SIGNATURE)).write_bytes(sign(data, key))
+    newest = run_key(runs(root)[-1], SIGNATURE)
+    stamp_run(root, -1, authority)
+    signers = str(allowed(tmp_path, key, 'valid-before="20250701"'))
+    alone = verify(root, witnesses=witnesses_of(seals=None, allowed_signers=signers, tsa_ca=None))
+    assert (alone.findings, alone.signed, alone.stamped) == ([], 2, 1)
+    both = verify(root, witnesses=witnesses_of(seals=None, allowed_signers=signers, tsa_ca=str(authority.root)))
+    assert (the_finding(both), both.signed, both.stamped) == (("signature", newest), 1, 1)
 
 
 def test_stamps_of_a_trusted_authority_hold(root: Path, authority: Authority) -> None:
