@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from harvester.archive import disk, ledger
+from harvester.archive.erasure import ERASE
 from harvester.archive.layout import versioned
 from harvester.archive.ledger import Line
 from harvester.archive.mark import require_mark
@@ -97,11 +98,12 @@ def read_changes(settings: Settings, most: int | None = None) -> Changes:
     changed, closed_at = 0, None
     calls: list[Change] = []
     gone: list[Gone] = []
+    erased = _erased(archive)
     for line in ledger.whole_lines(archive, ids[-1]):
         if row := _changed_row(line):
             changed += 1
             if most is None or len(calls) < most:
-                calls.append(_change(archive, line, row))
+                calls.append(_erased_change(line) if line.id in erased else _change(archive, line, row))
         elif line.event == State.GONE and line.id is not None:
             gone.append(Gone(id=line.id, place=line.place or "", reason=line.reason))
         elif line.event == "run-closed":
@@ -151,6 +153,23 @@ def _versions_before(line: Line) -> Iterator[int]:
         if file.role == "adopted"
     }
     yield from (v for v in range(latest - 1, max(0, latest - 1 - MOST_VERSIONS), -1) if v not in adopted)
+
+
+def _erased(archive: Path) -> set[str]:
+    """Return the ids of the calls that have been erased."""
+    lines = (ledger.whole_lines(archive, run_id) for run_id in ledger.run_ids_of(archive, ERASE))
+    return {line.id for each in lines for line in each if line.event == ledger.ERASED and line.id is not None}
+
+
+def _erased_change(line: Line) -> Change:
+    """Return what is left of a change to a call that has been erased since."""
+    return Change(
+        id=line.id or "",
+        place=line.place or "",
+        version=line.version or 0,
+        version_before=None,
+        notes=("it has been erased since: nothing of it is left to compare",),
+    )
 
 
 def _change(archive: Path, line: Line, row: File) -> Change:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from harvester.archive.choice import Choice
 from harvester.archive.layout import LEDGER, run_key
 from harvester.changes import Changes, Gone, read_changes
 from harvester.contrast import changes_text
+from harvester.custody.erasing import erase
 from harvester.demo.audio import recording
 from harvester.demo.faults import Fault
 from harvester.demo.server import Platform
@@ -17,6 +19,7 @@ from harvester.layers import resolve
 from harvester.report import SHOWN
 from harvester.wording import size_text
 from tests.archive.sites import SOUND, Site, call
+from tests.custody.conftest import because
 from tests.harvests import Harvests
 
 DAY = "2025/08/04"
@@ -73,6 +76,17 @@ async def test_what_a_run_finds_changed_is_told_field_by_field(platform: Platfor
     removed = {each["path"] for each in calls[str(other)]["differences"] if "new" not in each}
     assert removed == set(platform.book.row(other)) - {"id", "duration"}
     assert 'sentiment: added: "good"' in lines(changes)
+
+
+async def test_a_changed_call_that_was_erased_since_is_told_as_that(site: Site) -> None:
+    """Nothing of it is left to compare, and nothing is damaged; the others are told as before."""
+    await site.saved(call(1), call(2))
+    await site.saved(call(1, transcript="New."), call(2, transcript="New."))
+    erase(because(site), Choice(ids=("1",)), execute=True)
+    shown = told(changes_of(site))
+    assert shown["1"]["notes"] == ["it has been erased since: nothing of it is left to compare"]
+    assert (shown["1"]["differences"], shown["1"]["version_before"], shown["2"]["version_before"]) == ([], None, 1)
+    assert [each["path"] for each in shown["2"]["differences"]] == ["transcript"]
 
 
 async def test_a_call_that_has_ended_shows_what_came(platform: Platform, harvests: Harvests) -> None:
