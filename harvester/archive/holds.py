@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
 import secrets
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from harvester.archive import disk, ledger
 from harvester.archive.choice import Choice, Numbers
-from harvester.archive.layout import LEDGER, run_key
+from harvester.archive.layout import LEDGER, RUN_ID, RUNS, run_key
 from harvester.archive.ledger import Event
 from harvester.errors import ConfigError, LedgerError
 from harvester.mask import masked
@@ -31,6 +33,10 @@ ADDED = "hold-added"
 RELEASED = "hold-released"
 HOLD_FILE = "hold-"
 """How the name of a file begins that keeps a hold's phone number."""
+
+HOLD_KEY = re.compile(rf"{RUNS}/{RUN_ID.pattern}/{HOLD_FILE}[0-9a-f]{{8}}\.json", re.ASCII)
+LARGEST_BYTES = 1024 * 1024
+"""Of such a file: more than anybody can type for a number."""
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,11 +185,11 @@ def _added(archive: Path, run_id: str, line: _Line) -> Hold:
 def _number(archive: Path, key: str, file: File) -> str:
     """Return the phone number of a hold, from its file. Raises LedgerError when that is not the one that the ledger names."""
     path = archive / key
-    if file.path == key and disk.file_bytes(path) == file.bytes:
-        with disk.guarded("read", path):
-            data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() == file.sha256:
-            return msgspec.json.decode(data, type=_Told).phone_number
+    if file.path == key and HOLD_KEY.fullmatch(key) and disk.file_bytes(path) == file.bytes:
+        data = disk.beginning_of(path, LARGEST_BYTES)
+        if data is not None and hashlib.sha256(data).hexdigest() == file.sha256:
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                return msgspec.json.decode(data, type=_Told).phone_number
     raise LedgerError(
         f"{key}, which says which calls a hold covers, is missing or altered; restore it from a copy: until then nothing "
         "can be erased"

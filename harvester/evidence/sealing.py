@@ -114,7 +114,11 @@ class _Round:
                 continue
             except HarvestError as error:
                 left = len(wanting) - number - 1
-                others = f", nor are {left:,} that earlier runs have left" if left else ""
+                others = (
+                    f", nor {'is the one' if left == 1 else f'are {left:,}'} that earlier runs have left"
+                    if left
+                    else ""
+                )
                 self._result.missing.append(
                     f"the seal of the run {run_id} is not {done}{others}: {error}. The next run tries again"
                 )

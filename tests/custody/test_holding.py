@@ -1,6 +1,7 @@
 """Holds: which calls they cover, what the ledger tells of them, and what is refused."""
 
 import datetime as dt
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -126,6 +127,34 @@ def test_a_hold_that_cannot_be_read_holds_everything(filled: Site, resolved: Res
     path.write_text(path.read_text().replace("0001", "0009"))
     with pytest.raises(LedgerError, match="is missing or altered"):
         erase(resolved, Choice(ids=("3",)), execute=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "forged"),
+    [
+        ("hold-1a2b3c4d", "{}"),
+        ("hold-1a2b3c4d", '{"hold":"x","phone_number":5}'),
+        ("hold-1a2b3c4d", "noise"),
+        ("hold-/../../../../secret", '{"hold":"x","phone_number":"1"}'),
+    ],
+)
+def test_a_forged_hold_is_a_ledger_error(filled: Site, resolved: Resolved, name: str, forged: str) -> None:
+    """Whoever makes file and line anew has nothing read outside the archive, and no command end by a traceback."""
+    added = add_hold(resolved, Choice(number=ANN))
+    (path,) = filled.root.glob("runs/*/hold-*.json")
+    (path.parent / "hold-").mkdir()
+    (path.parent / f"{name}.json").write_text(forged)
+    ledger = filled.root / "runs" / str(added.run) / "ledger.jsonl"
+    lines = ledger.read_bytes().splitlines()
+    line = json.loads(lines[1])
+    (file,) = line["files"]
+    line["hold"] = name.removeprefix("hold-")
+    data = forged.encode()
+    key = f"runs/{added.run}/{name}.json"
+    line["files"] = [file | {"path": key, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}]
+    ledger.write_bytes(b"\n".join([lines[0], json.dumps(line).encode(), *lines[2:], b""]))
+    with pytest.raises(LedgerError, match="is missing or altered"):
+        read_holds(filled.root)
 
 
 def test_a_call_whose_numbers_nobody_knows_is_held(filled: Site, resolved: Resolved) -> None:
