@@ -17,6 +17,9 @@ from platform_server import Request
 WINDOW_SECONDS = 60.0
 """The length of the platform's windows of requests: `limit_window_seconds` of its options."""
 
+LINE_SECONDS = 0.001
+"""How exactly a ledger line tells its time."""
+
 
 class Span(NamedTuple):
     """From when to when so many calls were settled, in seconds of the day's clock."""
@@ -27,8 +30,8 @@ class Span(NamedTuple):
 
     @property
     def call_seconds(self) -> float:
-        """Seconds a call."""
-        return (self.end - self.start) / self.calls
+        """Seconds a call; of calls that were written as one group, whose lines bear one time, the least that a line can tell."""
+        return max(self.end - self.start, LINE_SECONDS) / self.calls
 
 
 def call_times(ledger: Iterable[bytes]) -> list[float]:

@@ -83,9 +83,8 @@ def test_no_folder_for_temporary_files_is_needed(root: Path, tmp_path: Path) -> 
     if os.geteuid() != 0 or not shutil.which("unshare"):
         pytest.skip("needs root and unshare")
     folders = "/tmp /var/tmp"
-    script = (
-        f"mount --bind {root} /mnt && for each in {folders}; do mount -t tmpfs -o ro none $each; done && cd /mnt && "
-    )
+    script = f"mount --bind {root} /mnt && for each in {folders}; do "
+    script += "mount --bind $each $each && mount -o remount,bind,ro $each; done && cd /mnt && "
     script += f"{sys.executable} -B -c 'import os; from harvester.verify import catalog; print(catalog.place(os.environ))' && "
     script += f"exec {sys.executable} -B -m harvester.cli verify --archive /mnt"
     environment = os.environ | {"HOME": "/root", "HARVESTER_STATE_FOLDER": "/nowhere"}
