@@ -13,6 +13,7 @@ from tests.fault import strace
 from tests.fault.invariants import assert_converges, assert_holds
 from tests.fault.scene import Scene, Tree
 from tests.fault.strace import traced
+from tests.fault.sweep import later
 
 pytestmark = pytest.mark.skipif(bool(strace.MISSING), reason=str(strace.MISSING))
 
@@ -40,7 +41,7 @@ def newer(checkpoint: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [deleted, newer, pytest.param(truncated, marks=pytest.mark.fault), pytest.param(noise, marks=pytest.mark.fault)],
+    [deleted, later(truncated), later(noise), later(newer)],
 )
 async def test_books_that_a_killed_run_left_damaged(
     scene: Scene, undisturbed: Tree, damage: Callable[[Path], None]

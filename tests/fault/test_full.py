@@ -9,6 +9,7 @@ from tests.fault import mounts
 from tests.fault.invariants import assert_converges, assert_holds, assert_storage_error
 from tests.fault.mounts import memory, mount
 from tests.fault.scene import Scene, Tree
+from tests.fault.sweep import later
 
 needs_mounts = pytest.mark.skipif(bool(mounts.MISSING), reason=str(mounts.MISSING))
 
@@ -34,7 +35,7 @@ def on_small_disk(platform: Platform, folder: Path) -> Scene:
 
 
 @needs_mounts
-@pytest.mark.parametrize("option", ["size=16k", "size=80k", "nr_inodes=5", "nr_inodes=20"])
+@pytest.mark.parametrize("option", [later("size=16k"), "size=80k", later("nr_inodes=5"), "nr_inodes=20"])
 async def test_a_full_disk_ends_the_run(platform: Platform, undisturbed: Tree, tmp_path: Path, option: str) -> None:
     """Wherever it fills up, of bytes or of files: exit 6 that says so, and after room was made the next run goes on."""
     assert await full(on_small_disk(platform, tmp_path), undisturbed, tmp_path / "disk", option)

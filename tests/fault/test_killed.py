@@ -12,7 +12,7 @@ from tests.fault.invariants import assert_converges, assert_holds
 from tests.fault.orders import KILL
 from tests.fault.scene import Scene, Tree, new_scene
 from tests.fault.strace import skip_unless_called, traced
-from tests.fault.sweep import STEP, sweep
+from tests.fault.sweep import STEP, later, sweep
 
 needs_fuse = pytest.mark.skipif(bool(fuse.MISSING), reason=str(fuse.MISSING))
 needs_strace = pytest.mark.skipif(bool(strace.MISSING), reason=str(strace.MISSING))
@@ -72,7 +72,7 @@ async def test_a_run_killed_at_some_requests(platform: Platform, undisturbed: Tr
 
 
 @needs_strace
-@pytest.mark.parametrize(("call", "when"), [("fsync", 7), ("syncfs", 1), ("/^rename", 4), ("pwrite64", 20)])
+@pytest.mark.parametrize(("call", "when"), [later("fsync", 7), ("syncfs", 1), ("/^rename", 4), later("pwrite64", 20)])
 async def test_a_run_killed_at_some_calls(
     platform: Platform, undisturbed: Tree, tmp_path: Path, call: str, when: int
 ) -> None:

@@ -17,6 +17,7 @@ from tests.fault.fuse import Fuse, mounted
 from tests.fault.invariants import assert_converges, assert_holds, assert_storage_error, assert_verifies
 from tests.fault.orders import DIE, HALF, KILL
 from tests.fault.scene import Scene, Tree, new_scene
+from tests.fault.sweep import later
 from tests.fault.test_slow import recorded_bytes
 
 pytestmark = pytest.mark.skipif(bool(fuse.MISSING), reason=str(fuse.MISSING))
@@ -66,7 +67,7 @@ async def refused(share: Fuse, scene: Scene, undisturbed: Tree, error: int, requ
     [
         ("fsync", "ledger", errno.EIO),
         ("write", "part", errno.ESTALE),
-        ("rename", "call", errno.EHOSTDOWN),
+        later("rename", "call", errno.EHOSTDOWN),
         ("flush", "part", errno.EDQUOT),
     ],
 )
@@ -82,7 +83,7 @@ async def test_an_error_of_the_share_ends_the_run(
     [
         ("fsync", errno.EIO),
         ("flush", errno.EHOSTDOWN),
-        pytest.param("write", errno.ESTALE, marks=pytest.mark.fault),
+        later("write", errno.ESTALE),
     ],
 )
 async def test_what_a_share_did_not_keep_is_fetched_again(
@@ -104,7 +105,7 @@ async def test_what_a_share_did_not_keep_is_fetched_again(
     await assert_converges(scene, undisturbed)
 
 
-@pytest.mark.parametrize("request_", ["write", pytest.param("fsync", marks=pytest.mark.fault)])
+@pytest.mark.parametrize("request_", ["write", later("fsync")])
 async def test_a_large_recording_that_a_share_did_not_keep(tmp_path: Path, share: Fuse, request_: str) -> None:
     """One that goes to its file block by block fails in the middle or at its end: it is fetched again, whole."""
     books = (CallBook(seed=seed, count=1, most_seconds=10_000, in_progress=0, late=0) for seed in range(1000))

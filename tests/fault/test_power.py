@@ -17,7 +17,7 @@ from tests.fault.invariants import assert_converges, assert_holds, assert_storag
 from tests.fault.mounts import powered
 from tests.fault.scene import Scene, Tree
 from tests.fault.strace import traced
-from tests.fault.sweep import sweep
+from tests.fault.sweep import later, sweep
 
 pytestmark = pytest.mark.skipif(
     bool(mounts.POWERLESS or strace.MISSING), reason="; ".join(filter(None, [mounts.POWERLESS, strace.MISSING]))
@@ -50,7 +50,8 @@ async def cut_at(
 
 
 @pytest.mark.parametrize(
-    ("call", "when", "all_on_it"), [("fsync", 9, True), ("fsync", 24, False), ("syncfs", 1, True), ("rename", 9, True)]
+    ("call", "when", "all_on_it"),
+    [later("fsync", 9, True), ("fsync", 24, False), ("syncfs", 1, True), later("rename", 9, True)],
 )
 async def test_a_power_cut(
     platform: Platform, undisturbed: Tree, tmp_path: Path, call: str, when: int, all_on_it: bool
@@ -71,7 +72,7 @@ async def test_the_power_is_really_cut(tmp_path: Path) -> None:
         assert not (disk.point / "lost").exists()
 
 
-@pytest.mark.parametrize("number", [4, pytest.param(2, marks=pytest.mark.fault)])
+@pytest.mark.parametrize("number", [4, later(2)])
 async def test_a_disk_that_fails_in_the_middle(
     hooked: Platform, undisturbed: Tree, tmp_path: Path, number: int
 ) -> None:
@@ -102,7 +103,7 @@ async def cut_later(platform: Platform, folder: Path, undisturbed: Tree, call: s
         await assert_converges(scene, undisturbed)
 
 
-@pytest.mark.parametrize(("call", "when"), [("fsync", 18), ("fsync", 20)])
+@pytest.mark.parametrize(("call", "when"), [later("fsync", 18), ("fsync", 20)])
 async def test_a_power_cut_after_a_kill_and_a_run(
     platform: Platform, undisturbed: Tree, tmp_path: Path, call: str, when: int
 ) -> None:

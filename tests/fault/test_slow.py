@@ -27,6 +27,7 @@ def recorded_bytes(book: CallBook) -> int:
     return sum(len(book.recording(each)) for each in book.ids() if book.row(each)["recording_url"])
 
 
+@pytest.mark.fault
 async def test_a_sync_that_hangs_ends_the_run(scene: Scene, undisturbed: Tree) -> None:
     """After the patience exit 6 that says what hangs, nothing has a name, and the next run makes it good."""
     skip_unless_called("syncfs", scene.folder)
