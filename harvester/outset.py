@@ -12,7 +12,6 @@ from pathlib import Path
 from harvester.alarms import alarms_of
 from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.erasure import shown_of
-from harvester.archive.scribe import Scribe
 from harvester.archive.stage import Stager
 from harvester.archive.store import Archive
 from harvester.course import Books, Course
@@ -37,8 +36,8 @@ def archive_for(settings: Settings, root: Path, checkpoint: Checkpoint, run_id: 
     return Archive(root, checkpoint, run_id, min_free_bytes=settings.min_free, read_only=settings.read_only)
 
 
-def stager_for(settings: Settings, archive: Archive, scribe: Scribe | None = None) -> Stager:
-    """Return what stages calls for the run that the archive is open for, with the help of a `scribe` where there is one."""
+def stager_for(settings: Settings, archive: Archive) -> Stager:
+    """Return what stages calls for the run that the archive is open for."""
     return Stager(
         archive.root,
         archive.parts,
@@ -46,7 +45,6 @@ def stager_for(settings: Settings, archive: Archive, scribe: Scribe | None = Non
         gathers=lambda: archive.durability.gathers,
         quickness=archive.quickness,
         mode=archive.mode,
-        scribe=scribe,
     )
 
 

@@ -25,7 +25,6 @@ from harvester.archive.ledger import now_text
 from harvester.archive.local import LocalState
 from harvester.archive.mark import Mark, check_owner, hold, write_mark
 from harvester.archive.pages import Pages
-from harvester.archive.scribe import Scribe
 from harvester.archive.store import Archive, new_run_id
 from harvester.archive.tidings import gone_draft
 from harvester.bulletin import CLOSING, WORKING, Board, board_for
@@ -174,8 +173,7 @@ class _Run:
             recordings = await stack.enter_async_context(
                 recordings_of(self._api, settings, self._workers, places.refused)
             )
-            scribe = await stack.enter_async_context(Scribe())
-            settler = Settler(stager_for(settings, archive, scribe), recordings.fetch, self._rules, places)
+            settler = Settler(stager_for(settings, archive), recordings.fetch, self._rules, places)
             pipeline = Pipeline(
                 sift=self._sifter(checkpoint),
                 settle=settler.settle,

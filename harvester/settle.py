@@ -120,7 +120,6 @@ class Settler:
         failure: Failure | None = None,
     ) -> Draft:
         if self._stager.is_quick(received.part.size_bytes if received else 0):
-            written = await self._stager.dictate(call, needs, received)
-            return self._stager.stage(call, entry, needs, received, failure, written)
+            return self._stager.stage(call, entry, needs, received, failure)
         # Not abandoned on cancellation: a thread that goes on writing must have ended before the run closes.
         return await anyio.to_thread.run_sync(self._stager.stage, call, entry, needs, received, failure)

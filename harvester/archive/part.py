@@ -13,7 +13,7 @@ import functools
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -79,11 +79,6 @@ class Part:
     def path(self) -> Path:
         """Where it lies: `place` as a Path, which is not made for each call."""
         return Path(self.place)
-
-    @property
-    def spooled(self) -> Sequence[Piece] | None:
-        """All that came, where it lies in memory, in pieces."""
-        return self._spool if self._raw is None else None
 
     @property
     def head(self) -> bytes:

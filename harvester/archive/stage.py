@@ -12,7 +12,7 @@ import datetime as dt
 import hashlib
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -24,7 +24,6 @@ from harvester.archive.modes import WRITABLE
 from harvester.archive.part import Part
 from harvester.archive.proof import UNPROVEN, Judge
 from harvester.archive.quickness import Quickness
-from harvester.archive.scribe import Scribe
 from harvester.archive.told import event_of
 from harvester.container.sniff import Container
 from harvester.mask import masked
@@ -100,11 +99,10 @@ class Stager:
         gathers: Callable[[], bool] = lambda: False,
         quickness: Quickness | None = None,
         mode: int = WRITABLE,
-        scribe: Scribe | None = None,
     ) -> None:
         """`gathers` says whether files wait for their group to become durable, `quickness` who may stage: without it, threads.
 
-        `mode` is that with which files are made; `scribe` writes for whoever stages in the event loop.
+        `mode` is that with which files are made.
         """
         self._mode = mode
         self._archive = archive
@@ -112,7 +110,6 @@ class Stager:
         self._zone = zone
         self._gathers = gathers
         self._quickness = quickness or Quickness(local=False)
-        self._scribe = scribe
         self._number = itertools.count(1)
         self._new_folders: dict[str, bool] = {}
 
@@ -124,31 +121,6 @@ class Stager:
         """Whether the event loop itself may stage a call whose recording has so many bytes."""
         return self._gathers() and self._quickness.permits(recording_bytes)
 
-    async def dictate(self, call: Call, needs: Needs, received: Received | None) -> list[Loose] | None:
-        """Have the scribe write what is new, for its group to make durable; None: it has not. Raises StorageError."""
-        if self._scribe is None or not self._scribe.takes_one:
-            return None
-        files: list[tuple[str, str, str, int, Sequence[bytes | bytearray]]]
-        texts = self._texts(call, needs)
-        files = [(self._next(), suffix, role, len(text), (text,)) for suffix, role, text in texts]
-        if received:
-            part, suffix = received.part, received.judge.container.value
-            if part.spooled is None:
-                return None
-            files.append((part.place, suffix, "recording", part.size_bytes, part.spooled))
-        if not files:
-            return []
-        digests = await self._scribe.write([(path, data) for path, *_, data in files], self._mode)
-        if digests is None:
-            if received:
-                received.part.place = self._next()  # half of it may lie under its name
-            return None
-        self._quickness.took(0.0)  # the loop has waited for nothing
-        return [
-            Loose(suffix, role, size_bytes, digest, path, durable=False)
-            for (path, suffix, role, size_bytes, _), digest in zip(files, digests, strict=True)
-        ]
-
     def stage(
         self,
         call: Call,
@@ -156,16 +128,17 @@ class Stager:
         needs: Needs,
         received: Received | None = None,
         failure: Failure | None = None,
-        written: list[Loose] | None = None,
     ) -> Draft:
         """Write the call's new files, durably or for their group to make durable, and say what the ledger is to say of them.
 
-        `failure` says why a recording that was to be fetched is not in `received`; `written` are the files, where they are
-        there already. Raises StorageError.
+        `failure` says why a recording that was to be fetched is not in `received`. Raises StorageError.
         """
         place = entry.place if entry else call_place(call, self._zone)
         version = (entry.version if entry else 0) + needs.new_version
-        loose = written if written is not None else self._new_files(call, needs, received)
+        durably = not self._gathers()
+        began = time.perf_counter()
+        loose = self._new_files(call, needs, received, durably=durably)
+        self._quickness.took(time.perf_counter() - began)
         version, staged = self._placed(place, version, loose, whole=needs.new_version)
         recording = State.SAVED if received else failure.state if failure else needs.recording
         reason = failure.reason if failure else needs.reason
@@ -208,26 +181,19 @@ class Stager:
             for new in loose
         ]
 
-    def _texts(self, call: Call, needs: Needs) -> list[tuple[str, str, bytes]]:
-        """Return what is new beside the recording: suffixes, roles, bytes."""
-        if not needs.new_version:
-            return []
-        metadata = ("json", "metadata", call.raw)
-        if call.transcript is None:
-            return [metadata]
-        return [metadata, ("txt", "transcript", call.transcript.encode("utf-8", "backslashreplace"))]
-
-    def _new_files(self, call: Call, needs: Needs, received: Received | None) -> list[Loose]:
+    def _new_files(self, call: Call, needs: Needs, received: Received | None, *, durably: bool) -> list[Loose]:
         """Write what is new; return it with its files still without their keys."""
-        durably = not self._gathers()
-        began = time.perf_counter()
-        new = [self._write(*text, durably=durably) for text in self._texts(call, needs)]
+        new = []
+        if needs.new_version:
+            new.append(self._write("json", "metadata", call.raw, durably=durably))
+            if call.transcript is not None:
+                text = call.transcript.encode("utf-8", "backslashreplace")
+                new.append(self._write("txt", "transcript", text, durably=durably))
         if received:
             part = received.part
             digest, size_bytes, durable = part.stage(durably=durably)
             suffix = received.judge.container.value
             new.append(Loose(suffix, "recording", size_bytes, digest, part.place, durable))
-        self._quickness.took(time.perf_counter() - began)
         return new
 
     def _is_new(self, folder: str) -> bool:

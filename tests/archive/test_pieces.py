@@ -51,8 +51,7 @@ async def test_chunks_of_any_size_are_a_recording(sizes: list[int], tmp_path_fac
         await part.write(chunk)
     whole = b"".join(chunks)
     assert part.head == whole[:4096]
-    assert part.spooled is not None
-    assert len(part.spooled) <= 2 + 2 * len(whole) // PIECE_BYTES
+    assert len(part._spool) <= 2 + 2 * len(whole) // PIECE_BYTES
     digest, size_bytes, _ = part.stage(durably=False)
     assert (part.path.read_bytes(), size_bytes) == (whole, len(whole))
     assert digest == part.digest().hex()
