@@ -31,7 +31,7 @@ PROOFS = """## 2. Part of what was sealed
 
 Each run of the archive has a seal (`evidence/runs/*/seal.txt`): a few lines that stand for its ledger and its manifest of files.
 `evidence/proofs.jsonl` shows of every file and ledger line here that it belongs to them, without showing those of others. The
-script is short: read it before you run it.
+script has 35 lines: read it before you run it.
 
 ```sh
 python3 evidence/check_proofs.py

@@ -74,7 +74,8 @@ def test_the_script_that_comes_along_is_short_and_accepts_the_bundle(bundle: Pat
     done = checked(bundle)
     assert (done.returncode, done.stdout) == (0, "all 8 files and 3 ledger lines belong to sealed runs\n")
     text = (bundle / "evidence" / "check_proofs.py").read_text()
-    assert len(text.splitlines()) <= 60
+    assert len(text.splitlines()) <= 35
+    assert f"script has {len(text.splitlines())} lines" in (bundle / "VERIFY.md").read_text()
     assert "harvester" not in text
 
 
@@ -97,6 +98,21 @@ def test_the_script_finds_whatever_was_altered(site: Site, tmp_path: Path) -> No
             "evidence/proofs.jsonl",
             lambda data: data.replace(b"1.mp3", b"9.mp3"),
             "not in the manifest that is sealed",
+        ),
+        "path": (
+            "evidence/proofs.jsonl",
+            lambda data: re.sub(rb'"path":\["\w+",?', b'"path":[', data, count=1),
+            "not in the ledger that is sealed",
+        ),
+        "index": (
+            "evidence/proofs.jsonl",
+            lambda data: re.sub(rb'"index":(\d+)', rb'"index":9\1', data, count=1),
+            "not in the ledger that is sealed",
+        ),
+        "size": (
+            "evidence/proofs.jsonl",
+            lambda data: re.sub(rb'"size":(\d+)', rb'"size":1\1', data, count=1),
+            "not in the ledger that is sealed",
         ),
         "proof gone": (
             "evidence/proofs.jsonl",
