@@ -51,6 +51,11 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
     key: str
 
 
+def is_installed() -> bool:
+    """Whether OpenSSH's ssh-keygen is there."""
+    return shutil.which(PROGRAM) is not None
+
+
 def require_key(key: Path) -> None:
     """Make sure, before a run begins, that a key can be read and is one. Raises ConfigError.
 

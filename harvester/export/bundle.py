@@ -164,7 +164,9 @@ class _Making:
             ledger_lines=proven.lines,
             unsigned_runs=tuple(proven.unsigned),
             unstamped_runs=tuple(proven.unstamped),
-            notes=tuple(_notes(self._selection)),
+            unchecked=len(proven.unchecked),
+            keys=tuple(sorted(proven.keys)),
+            notes=(*_notes(self._selection), *proven.notes),
             manifest_sha256=bag.write_manifests(),
         )
         bag.add("VERIFY.md", [papers.verify_md(facts)])

@@ -29,6 +29,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     ledger_lines: int
     unsigned_runs: tuple[str, ...]  # sealed, without a signature
     unstamped_runs: tuple[str, ...]  # sealed, without a stamp
+    unchecked: int  # signatures that nobody could check where the bundle was made
+    keys: tuple[str, ...]  # with which the others were made
     notes: tuple[str, ...]  # what is wrong or incomplete, a sentence each
     manifest_sha256: str  # of manifest-sha256.txt
 
@@ -142,8 +144,21 @@ def _filled_in(facts: Facts) -> dict[str, str]:
         "manifest": facts.manifest_sha256,
         "lines": counted(facts.ledger_lines, "line"),
         "seals": seals_text(facts),
+        "vouching": "\n".join(_vouching(facts)),
         "exceptions": "\n".join(_exceptions(facts) or ["- None."]),
     }
+
+
+def _vouching(facts: Facts) -> Iterator[str]:
+    """Yield what the software has checked of signatures and stamps, and what is left to others."""
+    if checked := facts.signed - facts.unchecked:
+        keys = ", ".join(facts.keys[:SHOWN]) + (", ..." if len(facts.keys) > SHOWN else "")
+        yield (
+            f"- Signatures: {checked:,} checked: over its seal, made with the key that it bears: {keys}. Whose key that is "
+            "was not asked; `VERIFY.md` tells how to find out"
+        )
+    if facts.stamped:
+        yield "- Stamps: counted, not checked; `VERIFY.md` tells how to check them"
 
 
 def _exceptions(facts: Facts) -> Sequence[str]:
@@ -206,6 +221,7 @@ in the ledger since the file was archived.
 - SHA-256 of `manifest-sha256.txt`, which names every file below `data/` with its SHA-256: `{manifest}`
 - Ledger: {lines} of these calls, in `evidence/ledger.jsonl`
 - Seals: {seals}
+{vouching}
 - Checked as `VERIFY.md` tells, on: `[TO BE COMPLETED: date, by whom, with what result]`
 
 Exceptions:

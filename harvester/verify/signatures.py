@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import collections
 import datetime as dt
-import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +20,7 @@ from harvester.archive import disk
 from harvester.archive.layout import SIGNATURE, run_key
 from harvester.archive.seal import load_seal
 from harvester.errors import ConfigError, EvidenceError
-from harvester.evidence.signature import LARGEST_BYTES, PROGRAM, check, check_novalidate, require_signers
+from harvester.evidence.signature import LARGEST_BYTES, PROGRAM, check, check_novalidate, is_installed, require_signers
 from harvester.verify.findings import Verification
 from harvester.verify.reading import READERS
 
@@ -105,11 +104,6 @@ class Signatures:
             self._result.notes.append(
                 f"not signed: {covered:,} of {len(run_ids):,} seals; the chain under a later signed one covers their runs"
             )
-
-
-def is_installed() -> bool:
-    """Whether OpenSSH's ssh-keygen is there."""
-    return shutil.which(PROGRAM) is not None
 
 
 def signers_in(path: Path) -> Path:

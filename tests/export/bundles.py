@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from harvester.archive.layout import LEDGER, run_key
+from harvester.archive.layout import LEDGER, SEAL, run_key
 from harvester.archive.ledger import Ledger, Position
 from harvester.export.bundle import Made, Order, export
 from harvester.export.criteria import Criteria
@@ -71,6 +71,20 @@ def pasted(bundle: Path, block: str) -> subprocess.CompletedProcess[str]:
 def without_seal(site: Site, run_id: str) -> None:
     """Make a run one from before there were seals."""
     (site.root / "runs" / run_id / "seal.txt").unlink()
+
+
+def key(folder: Path, name: str) -> Path:
+    """Make a key to sign with."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", folder / name], check=True)
+    return folder / name
+
+
+def sign(site: Site, signing_key: Path) -> None:
+    """Sign the seals of all runs, as `ssh-keygen` does it."""
+    for run in (site.root / "runs").iterdir():
+        seal = site.root / run_key(run.name, SEAL)
+        command = ["ssh-keygen", "-q", "-Y", "sign", "-n", "harvester-seal", "-f", str(signing_key), str(seal)]
+        subprocess.run(command, check=True, capture_output=True)
 
 
 def large_recording(site: Site, size_bytes: int) -> None:

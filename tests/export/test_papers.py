@@ -11,21 +11,7 @@ from harvester.archive.seal import make_seal, seal_text
 from harvester.export.criteria import Criteria
 from tests.archive.sites import Site, flip_bit
 from tests.evidence.tsa import Authority
-from tests.export.bundles import ANNA, blocks, exported_to, pasted
-
-
-def key(folder: Path, name: str) -> Path:
-    """Make a key to sign with."""
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", folder / name], check=True)
-    return folder / name
-
-
-def sign(site: Site, signing_key: Path) -> None:
-    """Sign the seals of all runs, as `ssh-keygen` does it."""
-    for run in (site.root / "runs").iterdir():
-        seal = site.root / run_key(run.name, SEAL)
-        command = ["ssh-keygen", "-q", "-Y", "sign", "-n", "harvester-seal", "-f", str(signing_key), str(seal)]
-        subprocess.run(command, check=True, capture_output=True)
+from tests.export.bundles import ANNA, blocks, exported_to, key, pasted, sign
 
 
 def stamp(site: Site, authority: Authority) -> None:
