@@ -27,6 +27,11 @@ UNVOUCHED = frozenset({"signature", "stamp"})
 """Kinds of findings that say nothing against the archive itself."""
 
 RESTORABLE = frozenset({"missing", "altered"})
+"""Kinds of findings about files that a copy brings back."""
+
+BOOKS = frozenset({"ledger", "manifest", "account", "seal"})
+"""Kinds of findings about what a run says of itself."""
+
 CHAIN_LINE = "every ledger line continues the one before it"
 
 
@@ -62,6 +67,11 @@ def verification_text(result: Verification) -> str:
         if kinds & RESTORABLE:
             lines.append(
                 "restore what is missing or altered from a copy: a run does not fetch again what its ledger calls saved"
+            )
+        if kinds & BOOKS:
+            lines.append(
+                "restore a run's ledger, manifest, account and seal from a copy; a folder below runs/ that no run of harvester "
+                "has made is to be moved elsewhere"
             )
     else:
         lines.append(f"intact: {checked}: {_shown_of_files(result)}, and {CHAIN_LINE}")

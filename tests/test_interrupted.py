@@ -160,6 +160,26 @@ async def test_a_torn_ledger_line_is_cut_and_told(harvests: Harvests) -> None:
     assert not harvests.verify().findings
 
 
+@pytest.mark.parametrize("command", ["run", "status", "plan"])
+async def test_a_ledger_that_is_noise_is_told_with_what_to_do(harvests: Harvests, command: str) -> None:
+    """Each command refuses it (8) and says where it lies and how to go on, once; without it the archive is as it was."""
+    await harvests.run()
+    planted = harvests.archive / "runs" / "20261126T050000Z-aaaaaaaa"
+    planted.mkdir()
+    (planted / "ledger.jsonl").write_bytes(b"\x00\x1b]0;noise\n")
+    done = await harvests.cli(command)
+    said = (done.stdout + done.stderr).decode()
+    assert done.returncode == 8
+    assert f"{planted.name}/ledger.jsonl: the line cannot be read" in said
+    assert said.count("restore it from a copy of the archive, or move its folder elsewhere") == 1
+    told = (await harvests.cli("verify")).stdout.decode()
+    assert "a folder below runs/ that no run of harvester has made is to be moved elsewhere" in told
+    assert "the next run" not in told  # mends it not
+    planted.rename(harvests.folder / planted.name)
+    assert (await harvests.cli(command)).returncode == 0
+    assert not harvests.verify().findings
+
+
 @pytest.mark.parametrize("state", ["state", "elsewhere"])
 async def test_only_one_run_at_a_time(platform: Platform, harvests: Harvests, state: str) -> None:
     """A second run on the archive, with whatever state folder: exit 7, one sentence, and the first is left alone."""

@@ -100,7 +100,7 @@ def test_a_line_that_is_written_can_be_read(odd: str) -> None:
     raw = ledger.encode({"seq": 1, "prev": ledger.GENESIS, "at": "", "event": "failed", "reason": odd, odd: [odd]})
     assert raw.isascii()
     line = ledger.decode_line(raw)
-    ledger.check_link(line, Position(), "here")
+    ledger.check_link(line, Position())
     assert line.reason == odd.encode("utf-8", "replace").decode()
 
 

@@ -59,7 +59,8 @@ class Checkpoint:
         try:
             return cls._read_to_the_end(path, archive, archive_id)
         except UNFIT as error:
-            log.warning("the checkpoint %s does not fit the archive (%s); rebuilding it from the ledgers", path, error)
+            reason = str(error).partition("; ")[0]  # what to do is said where that fails, too
+            log.warning("the checkpoint %s does not fit the archive (%s); rebuilding it from the ledgers", path, reason)
         remove(path)
         with storage(path):
             return cls._read_to_the_end(path, archive, archive_id)

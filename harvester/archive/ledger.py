@@ -39,6 +39,14 @@ GENESIS = "0" * 64
 
 LONGEST_LINE_BYTES = 16 * 1024 * 1024
 
+_UNREADABLE = (
+    "restore it from a copy of the archive, or move its folder elsewhere when no run of harvester has made that; "
+    "`harvester verify` tells more"
+)
+_UNCHAINED = (
+    "restore from a copy of the archive what `harvester verify` names, or move a folder elsewhere that no run has made"
+)
+
 Event = dict[str, Any]
 
 
@@ -146,13 +154,10 @@ def past_run_of(line: Line, run_id: str) -> PastRun | None:
     return PastRun(run=run_id, closed_at=closed_at, verdict=line.verdict or "", coverage=coverage)
 
 
-def check_link(line: Line, after: Position, where: str) -> None:
+def check_link(line: Line, after: Position) -> None:
     """Hold a line against the one before it. Raises LedgerError when it does not continue the chain."""
     if line.prev != after.prev or line.seq != after.seq + 1:
-        raise LedgerError(
-            f"{where}: line {line.seq} does not continue line {after.seq}: lines were altered, lost or added; "
-            "`harvester verify` tells more"
-        )
+        raise LedgerError(f"line {line.seq} does not continue line {after.seq}: lines were altered, lost or added")
 
 
 def read_run(archive: Path, run_id: str, after: Position) -> Iterator[tuple[Line, bytes, Position]]:
@@ -169,7 +174,10 @@ def read_run(archive: Path, run_id: str, after: Position) -> Iterator[tuple[Line
             if not raw.endswith(b"\n"):
                 return
             line = _line_of(run_id, raw)
-            check_link(line, after, f"{RUNS}/{run_id}/{LEDGER}")
+            try:
+                check_link(line, after)
+            except LedgerError as error:
+                raise LedgerError(f"{run_key(run_id, LEDGER)}: {error}; {_UNCHAINED}") from None
             offset += len(raw)
             after = Position(run_id=run_id, offset_bytes=offset, seq=line.seq, prev=hashlib.sha256(raw).hexdigest())
             yield line, raw, after
@@ -274,7 +282,7 @@ def _line_of(run_id: str, raw: bytes) -> Line:
     try:
         return decode_line(raw)
     except LedgerError as error:
-        raise LedgerError(f"{run_key(run_id, LEDGER)}: {error}; `harvester verify` tells more") from error
+        raise LedgerError(f"{run_key(run_id, LEDGER)}: {error}; {_UNREADABLE}") from error
 
 
 def _first_line(path: Path) -> bytes | None:

@@ -178,10 +178,9 @@ def _read_line(selection: Selection, run_id: str, number: int, raw: bytes, after
         seq, selection.as_of = line.seq, line.at
         if line.id is not None and line.place and selection.criteria.may_mean(line.id, line.place):
             _take(selection, run_id, number, line, raw)
-        ledger.check_link(line, after, run_key(run_id, LEDGER))
+        ledger.check_link(line, after)
     except LedgerError as error:
-        key = run_key(run_id, LEDGER)
-        selection.flawed(f"{key}: {str(error).removeprefix(f'{key}: ').partition('; ')[0]}")
+        selection.flawed(f"{run_key(run_id, LEDGER)}: {error}")
     return Position(run_id=run_id, seq=seq, prev=hashlib.sha256(raw).hexdigest())
 
 

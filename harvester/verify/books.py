@@ -60,7 +60,8 @@ class Books:
         )  # asked before its ledger is read, because it may close meanwhile
         stated = self._seals.of(run_id)
         lines = Book(sealed=bool(stated))
-        before, (after, named) = after, self._read_ledger(run_id, after, lines)
+        before_findings = len(self._result.findings)
+        before, (after, named) = after, self._read_ledger(run_id, after, lines, has_closed=has_closed)
         of_ledger = {
             "ledger_lines": lines.lines,
             "ledger_last_seq": after.seq,
@@ -82,10 +83,10 @@ class Books:
             return after
         self.open.add(run_id)
         self._seals.hold(run_id, stated, of_ledger, {})
-        if is_last and not stated:
-            self._result.notes.append(f"the run {run_id} has not closed: it is going on, or the next run mends it")
-        else:
+        if not is_last or stated:
             self._result.find("manifest", run_key(run_id, MANIFEST), "a manifest", "none")
+        elif len(self._result.findings) == before_findings:  # else no run begins, and so none mends it
+            self._result.notes.append(f"the run {run_id} has not closed: it is going on, or the next run mends it")
         return after
 
     def knows(self, key: str) -> bool:
@@ -133,7 +134,9 @@ class Books:
                     self._result.find("missing", run_key(folder.name, LEDGER), "the ledger of a run", "no file")
         return [run_id for _, run_id in sorted(started) if run_id not in self.open]
 
-    def _read_ledger(self, run_id: str, after: ledger.Position, book: Book) -> tuple[ledger.Position, int]:
+    def _read_ledger(
+        self, run_id: str, after: ledger.Position, book: Book, *, has_closed: bool
+    ) -> tuple[ledger.Position, int]:
         """Read one ledger into its book; return its end, and how many files it is the first to name.
 
         A line that breaks the chain is a finding; reading goes on behind it.
@@ -147,7 +150,8 @@ class Books:
                     self._result.find("ledger", key, f"lines of less than {len(raw):,} bytes", "a longer one")
                     break  # nobody else would read on either
                 if not raw.endswith(b"\n"):
-                    self._result.notes.append(f"{key} ends in a torn line; the next run cuts it off")
+                    then = "nobody reads it" if has_closed else "the next run cuts it off"
+                    self._result.notes.append(f"{key} ends in a torn line; {then}")
                     break
                 book.add(raw)
                 seq = after.seq + 1
@@ -161,7 +165,7 @@ class Books:
                             (each.path, each.sha256, line.place or "", run_id, seq) for each in line.erased
                         )
                     files += [Named(each.path, each.sha256, str(each.bytes), run_id, seq) for each in line.files]
-                    ledger.check_link(line, after, key)
+                    ledger.check_link(line, after)
                     self._result.lines += 1
                 except LedgerError as error:
                     self._result.find("ledger", key, f"line {after.seq + 1} of an unbroken chain", str(error))
