@@ -103,7 +103,7 @@ ARROWS: dict[str, Forbidden] = {
         and not within(i.of, "platform.rows", "platform.lenient")
     ),
     "export knows of who vouches only how a signature is checked": lambda i: (
-        within(i.by, "export") and within(i.of, "evidence") and not within(i.of, "evidence.signature", "export")
+        within(i.by, "export") and within(i.of, "evidence") and not within(i.of, "evidence.signature")
     ),
     "the script that a bundle brings along stands alone": lambda i: (
         (within(i.by, "export.check_proofs") and ours(i)) or within(i.of, "export.check_proofs")

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import msgspec
 
 from harvester.archive import disk
 from harvester.archive.mark import Mark, require_mark
-from harvester.errors import ConfigError, DamagedError, MarkError
+from harvester.errors import ConfigError, DamagedError, MarkError, StorageError
 from harvester.export import papers
 from harvester.export.bag import Bag
 from harvester.export.copying import copied, looked_at
@@ -82,13 +82,15 @@ def export(order: Order, tell: Tell) -> Made:
     check(order.criteria)
     mark = require_mark(order.archive)
     target = Target(order.target, order.archive, as_zip=order.as_zip)
-    with closing(select(order.archive, order.criteria, tell)) as selection:
+    with _told_apart(order.archive, mark), closing(select(order.archive, order.criteria, tell)) as selection:
         calls, _, size_bytes = selection.counts()
         if not calls:
             raise ConfigError(
                 f"nothing is selected by: {order.criteria.in_words()}{_why_not(selection)}; nothing was written"
             )
         damaged = looked_at(selection, MOST_SHOWN)
+        if damaged or selection.flaws or selection.unreadable:
+            _require_same(order.archive, mark)
         if not order.include_damaged:
             _refuse(damaged, selection)
         target.check_room(size_bytes)
@@ -97,9 +99,25 @@ def export(order: Order, tell: Tell) -> Made:
         with target.being_made() as path, ExitStack() as opened:
             making = _Making(order, mark, selection, path, opened)
             made = making.make(target, tell)
-            if made.damaged and require_mark(order.archive).archive_id != mark.archive_id:
-                raise MarkError(f"another archive lies at {order.archive} by now: is the right disk or share mounted?")
+            if made.damaged or made.notes:
+                _require_same(order.archive, mark)
         return made
+
+
+@contextmanager
+def _told_apart(archive: Path, mark: Mark) -> Iterator[None]:
+    """Tell what is wrong with an archive from another that has come into its place. Raises MarkError for that."""
+    try:
+        yield
+    except (ConfigError, DamagedError, StorageError):
+        _require_same(archive, mark)
+        raise
+
+
+def _require_same(archive: Path, mark: Mark) -> None:
+    """Make sure that the archive still lies there. Raises MarkError."""
+    if require_mark(archive).archive_id != mark.archive_id:
+        raise MarkError(f"another archive lies at {archive} by now: is the right disk or share mounted?")
 
 
 class _Making:
@@ -122,6 +140,7 @@ class _Making:
             row = b""
             for file, read in copied(self._selection, standing, self._bag, tell):
                 if file.damage:
+                    _require_same(self._order.archive, self._mark)
                     self._refuse([f"{file.key}: {file.damage}"])
                 files.append(file)
                 row = read or row if file.version <= standing.version else row
