@@ -25,6 +25,7 @@ from harvester.archive.ledger import now_text
 from harvester.archive.local import LocalState
 from harvester.archive.mark import Mark, check_owner, hold, write_mark
 from harvester.archive.pages import Pages
+from harvester.archive.seal import doubt_of_end
 from harvester.archive.store import Archive, new_run_id
 from harvester.archive.tidings import gone_draft
 from harvester.bulletin import CLOSING, WORKING, Board, board_for
@@ -152,6 +153,8 @@ class _Run:
         archive = archive_for(settings, self._local.archive, checkpoint, self._account.run)
         try:
             course = self._course(checkpoint)
+            if doubt := doubt_of_end(archive.root, checkpoint.position):
+                self._account.warnings.append(doubt)
             self._account.mended_runs = archive.begin(events.run_started(self._provenance))
             self._board.enter(WORKING, self._account.run)
             async with self._watched():

@@ -160,6 +160,25 @@ async def test_a_torn_ledger_line_is_cut_and_told(harvests: Harvests) -> None:
     assert not harvests.verify().findings
 
 
+@pytest.mark.parametrize("kept", [0.5, 0.9, "whole lines"])
+async def test_a_ledger_that_was_cut_after_its_run_had_closed_is_told(
+    platform: Platform, harvests: Harvests, kept: float | str
+) -> None:
+    """The next run says so, looks at what it tells no more, and converges; nothing that it does not tell is taken for settled."""
+    await harvests.run()
+    before = harvests.files()
+    (ledger,) = harvests.archive.glob("runs/*/ledger.jsonl")
+    data = ledger.read_bytes()
+    left = data[: int(len(data) * kept)] if isinstance(kept, float) else b"".join(data.splitlines(keepends=True)[:-9])
+    ledger.write_bytes(left)
+    account = await harvests.run()
+    assert (account.exit_code, account.listed) == (0, 300)
+    assert any("does not end as its seal says" in warning for warning in account.warnings)
+    assert harvests.files() == before
+    assert harvests.verify().findings
+    assert not [warning for warning in (await harvests.run()).warnings if "seal" in warning]
+
+
 @pytest.mark.parametrize("command", ["run", "status", "plan"])
 async def test_a_ledger_that_is_noise_is_told_with_what_to_do(harvests: Harvests, command: str) -> None:
     """Each command refuses it (8) and says where it lies and how to go on, once; without it the archive is as it was."""

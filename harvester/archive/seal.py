@@ -163,6 +163,23 @@ def differences(archive: Path, run_id: str) -> Iterator[tuple[str, str]]:
             yield f"{name}: {getattr(made, field)}", f"{name}: {getattr(stated, field)}"
 
 
+def doubt_of_end(archive: Path, end: ledger.Position) -> str | None:
+    """Say that the run at whose end the chain ends has closed with another last line: its ledger was cut or altered since.
+
+    None where it ends as its seal says, or has none. It costs a few bytes read, whatever the ledger's size. Raises StorageError.
+    """
+    try:
+        loaded = load_seal(archive, end.run_id) if end.run_id else None
+    except SealError as error:
+        return f"the seal of the run {end.run_id} cannot be read ({error}); `harvester verify` tells more"
+    if loaded is None or loaded[0].ledger_last_line_sha256 == end.prev:
+        return None
+    return (
+        f"{run_key(end.run_id, LEDGER)} does not end as its seal says: it was cut or altered after its run had closed; "
+        "what it tells no more is looked at again, and `harvester verify` tells more"
+    )
+
+
 def _tree_of_ledger(archive: Path, run_id: str) -> tuple[Tree, bytes]:
     """Return the tree over the lines of a run's ledger, and the last line with its newline."""
     path = archive / run_key(run_id, LEDGER)
