@@ -16,6 +16,8 @@ from pathlib import Path
 
 from yarl import URL
 
+from harvester.errors import ConfigError
+
 Read = Callable[[object], object]
 
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
@@ -135,6 +137,14 @@ def date(value: object) -> dt.date:
     except (ValueError, OverflowError):
         pass
     raise ValueError("a day such as 2025-08-04, or 30d for thirty days ago")
+
+
+def flag_day(flag: str, typed: str | None) -> dt.date | None:
+    """Read the day of a flag that is no setting; None where it was not typed. Raises ConfigError, which names the flag."""
+    try:
+        return None if typed is None else date(typed)
+    except ValueError as error:
+        raise ConfigError(f"{flag}: {typed!a} is not {error}") from None
 
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")

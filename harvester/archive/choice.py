@@ -9,21 +9,17 @@ read: every version of them, for a number may have changed.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from harvester.archive import disk
 from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.layout import versioned
+from harvester.archive.selecting import check_days, check_number, digits_of, is_of_days, row_numbers
 from harvester.errors import ConfigError
 from harvester.model import Entry
-
-STATED = re.compile(rb'"(?:client|assistant)_phone_number"\s*+:\s*+(?:"([^"]*)"|(\d+))')
-"""How a number stands in a row that is no JSON."""
 
 SHOWN = 5
 """How many ids a message names."""
@@ -47,13 +43,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
     def has_day(self, entry: Entry, *, in_doubt: bool) -> bool:
         """Whether a call was created on one of the days; `in_doubt` is the answer where nobody knows on which it was."""
-        if self.date_from is None and self.date_to is None:
-            return True
-        day = entry.place[:10].replace("/", "-")  # compared as text: a million of them are gone through
-        if not day[:1].isdigit():
-            return in_doubt
-        first, last = self.date_from or dt.date.min, self.date_to or dt.date.max
-        return first.isoformat() <= day <= last.isoformat()
+        return is_of_days(entry.place, self.date_from, self.date_to, in_doubt=in_doubt)
 
     def covers(self, entry: Entry, numbers: Numbers, *, in_doubt: bool) -> bool:
         """Whether a call is meant; `in_doubt` is the answer where its day or its phone numbers cannot be told."""
@@ -65,19 +55,13 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         return in_doubt if known is None else digits_of(self.number) in known
 
 
-def digits_of(number: str) -> str:
-    """Return the digits of a phone number, as numbers are compared: without zeros before them, `+1 555` as `001555`."""
-    return re.sub(r"\D", "", number, flags=re.ASCII).lstrip("0")
-
-
 def check_choice(choice: Choice) -> None:
     """Raise ConfigError when nothing was asked for, or what no call can be."""
     if choice.is_empty:
         raise ConfigError("nothing is selected: name calls by --id, by --phone-number, or by their days (--from, --to)")
-    if choice.number is not None and not digits_of(choice.number):
-        raise ConfigError(f"--phone-number: {choice.number[:40]!a} holds no digits")
-    if choice.date_from and choice.date_to and choice.date_from > choice.date_to:
-        raise ConfigError(f"--from ({choice.date_from}) is later than --to ({choice.date_to})")
+    if choice.number is not None:
+        check_number(choice.number)
+    check_days(choice.date_from, choice.date_to)
 
 
 def chosen(checkpoint: Checkpoint, choice: Choice, numbers: Numbers) -> Iterator[Entry]:
@@ -119,21 +103,3 @@ def _read(archive: Path, entry: Entry) -> frozenset[str] | None:
             found |= row_numbers(path.read_bytes())
         is_read = True
     return frozenset(found) if is_read else None
-
-
-class _Row(msgspec.Struct):
-    client_phone_number: Any = None
-    assistant_phone_number: Any = None
-
-
-_row = msgspec.json.Decoder(_Row)
-
-
-def row_numbers(raw: bytes) -> frozenset[str]:
-    """Return the digits of the phone numbers in a row, whatever else is odd about it."""
-    try:
-        row = _row.decode(raw)
-        stated = [str(value) for value in (row.client_phone_number, row.assistant_phone_number) if value is not None]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        stated = [(text or number).decode("ascii", "replace") for text, number in STATED.findall(raw)]
-    return frozenset(digits for number in stated if (digits := digits_of(number)))

@@ -8,18 +8,17 @@ erased. Of several accounts one is to be named, because an id is that of a call 
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from harvester import values
 from harvester.beginning import begin
 from harvester.errors import ConfigError
 from harvester.flags import with_settings
 from harvester.showing import Shown, show_each
+from harvester.values import flag_day
 
 if TYPE_CHECKING:
     from harvester.archive.choice import Choice
@@ -123,13 +122,6 @@ def _choice(typed: dict[str, Any]) -> Choice:
     return Choice(
         ids=tuple(dict.fromkeys(typed.pop("ids"))),
         number=typed.pop("number"),
-        date_from=_day("--from", typed.pop("date_from")),
-        date_to=_day("--to", typed.pop("date_to")),
+        date_from=flag_day("--from", typed.pop("date_from")),
+        date_to=flag_day("--to", typed.pop("date_to")),
     )
-
-
-def _day(flag: str, typed: str | None) -> dt.date | None:
-    try:
-        return None if typed is None else values.date(typed)
-    except ValueError as error:
-        raise ConfigError(f"{flag}: {typed!a} is not {error}") from None

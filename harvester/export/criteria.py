@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from harvester.archive.choice import digits_of
+from harvester.archive.selecting import check_days, check_number, digits_of, is_of_days, row_numbers
 from harvester.errors import ConfigError
 from harvester.export.exported import ExportedCall
 
@@ -40,16 +40,12 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a call may be meant, by what the ledger tells of it."""
         if self.ids and call_id not in self.ids:
             return False
-        if self.date_from is None and self.date_to is None:
-            return True
-        folder = place.rpartition("/")[0]
-        after = self.date_from is None or folder >= self.date_from.strftime("%Y/%m/%d")
-        return folder[:1].isdigit() and after and (self.date_to is None or folder <= self.date_to.strftime("%Y/%m/%d"))
+        return is_of_days(place, self.date_from, self.date_to, in_doubt=False)
 
     def means(self, call: ExportedCall) -> bool:
         """Whether a call is meant, by one version of its row; `may_mean` has been asked before."""
         return (
-            (not self.phone_numbers or _same_number(self.phone_numbers, (call.client_number, call.assistant_number)))
+            (not self.phone_numbers or not row_numbers(call.row).isdisjoint(map(digits_of, self.phone_numbers)))
             and (not self.assistants or _named(self.assistants, call.assistant, call.fields.get("assistant_id")))
             and (not self.campaigns or _named(self.campaigns, call.campaign, call.fields.get("campaign_id")))
             and (not self.statuses or call.status in self.statuses)
@@ -77,18 +73,11 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
 def check(criteria: Criteria) -> None:
     """Refuse what can mean no call. Raises ConfigError."""
     for number in criteria.phone_numbers:
-        if not digits_of(number):
-            raise ConfigError(f"--phone-number: {number!a} holds no digit; name a number such as +1987654321")
+        check_number(number)
     for text in criteria.texts:
         if not _plain(text):
             raise ConfigError("--text: an empty text is in every transcript; name some words")
-    if criteria.date_from and criteria.date_to and criteria.date_from > criteria.date_to:
-        raise ConfigError(f"--from {criteria.date_from} is after --to {criteria.date_to}; exchange them")
-
-
-def _same_number(wanted: Iterable[str], numbers: Iterable[str | None]) -> bool:
-    known = {digits_of(number) for number in numbers if number}
-    return any(digits_of(number) in known for number in wanted)
+    check_days(criteria.date_from, criteria.date_to)
 
 
 def _named(wanted: Iterable[str], name: str | None, number: object) -> bool:

@@ -7,14 +7,12 @@ The flags that choose calls are no settings: what a run is to fetch every night 
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from harvester import values
 from harvester.accounts import Meant
 from harvester.errors import ConfigError
 from harvester.export.bundle import Made, Order
@@ -23,6 +21,7 @@ from harvester.logs import escaped
 from harvester.place import local_state
 from harvester.provenance import system_user
 from harvester.report import SHOWN
+from harvester.values import flag_day
 from harvester.wording import counted, size_text
 
 
@@ -36,8 +35,8 @@ def order_of(meant: Meant, target: Path, typed: Mapping[str, Any]) -> Order:
     criteria = Criteria(
         ids=typed["ids"],
         phone_numbers=typed["phone_number"],
-        date_from=_day(typed["date_from"], "--from"),
-        date_to=_day(typed["date_to"], "--to"),
+        date_from=flag_day("--from", typed["date_from"]),
+        date_to=flag_day("--to", typed["date_to"]),
         assistants=typed["assistant"],
         campaigns=typed["campaign"],
         statuses=typed["status"],
@@ -54,16 +53,6 @@ def order_of(meant: Meant, target: Path, typed: Mapping[str, Any]) -> Order:
         operator=settings.operator or system_user(),
         reason=settings.reason,
     )
-
-
-def _day(text: str | None, flag: str) -> dt.date | None:
-    """Read a day as the settings do. Raises ConfigError."""
-    if text is None:
-        return None
-    try:
-        return values.date(text)
-    except ValueError as error:
-        raise ConfigError(f"{flag}: {text!a} is not {error}") from None
 
 
 def made_json(made: Made) -> bytes:

@@ -15,9 +15,10 @@ import re
 
 import msgspec
 
-from harvester import values
 from harvester.archive.layout import MARK, RUNS
+from harvester.archive.selecting import check_days
 from harvester.errors import ConfigError
+from harvester.values import flag_day
 
 CIRCLE = 1_000_000
 """All files. A share is so many of it: 50,000 are 5 %. Four decimals of a percent are more than anybody wants."""
@@ -95,20 +96,12 @@ def portion_of(*, quick: bool, sample: str | None, first: str | None, last: str 
 
     `today` chooses the part. Raises ConfigError for what cannot be read, or contradicts itself.
     """
-    since, until = _day_of("--from", first), _day_of("--to", last)
-    if since and until and since > until:
-        raise ConfigError(f"--from {since} is after --to {until}; no call was made between them")
+    since, until = flag_day("--from", first), flag_day("--to", last)
+    check_days(since, until)
     if quick and sample is not None:
         raise ConfigError("--quick reads no file, so --sample has none to choose; leave one of them out")
     chosen = None if sample is None else _sample_of(sample, today)
     return Portion(quick=quick, sample=chosen, first=since, last=until)
-
-
-def _day_of(flag: str, text: str | None) -> dt.date | None:
-    try:
-        return None if text is None else values.date(text)
-    except ValueError as error:
-        raise ConfigError(f"{flag}: {text!a} is not {error}") from None
 
 
 def _sample_of(text: str, day: dt.date) -> Sample:

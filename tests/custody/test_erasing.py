@@ -119,8 +119,8 @@ def test_no_number_reaches_the_ledger(filled: Site) -> None:
         (Choice(), "nothing is selected"),
         (Choice(ids=("1", "99")), "the archive knows no call '99'"),
         (Choice(number="+4912345678"), "no archived call is selected"),
-        (Choice(number="none"), "holds no digits"),
-        (Choice(date_from=dt.date(2025, 2, 2), date_to=dt.date(2025, 2, 1)), "is later than --to"),
+        (Choice(number="none"), "holds no digit"),
+        (Choice(date_from=dt.date(2025, 2, 2), date_to=dt.date(2025, 2, 1)), "is after --to"),
     ],
 )
 @pytest.mark.parametrize("execute", [False, True])
