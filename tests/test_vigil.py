@@ -21,6 +21,8 @@ import pytest
 from harvester.archive.steps import LONGEST_LOOK, SLOWEST_BYTES_PER_SECOND, Step, Watch
 from harvester.demo.calls import CallBook
 from harvester.demo.server import Platform, serve
+from harvester.settings import Settings
+from harvester.vigil import PATIENCE_SECONDS
 from tests.harvests import Harvests
 
 FUSE_IS_THERE = (
@@ -257,6 +259,11 @@ async def test_a_slow_share_is_no_share_that_hangs(harvests: Harvests, share: Sh
 def steps(*bytes_each: int) -> list[Step]:
     """Return steps that make so many bytes durable."""
     return [Step("write", Path(f"/a/{n}"), size) for n, size in enumerate(bytes_each)]
+
+
+def test_a_share_is_given_two_minutes_if_nothing_is_set() -> None:
+    """Before the settings are known as well as by them."""
+    assert PATIENCE_SECONDS == Settings().storage_patience_seconds == 120
 
 
 def test_what_makes_no_progress_is_stuck() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from harvester.archive import disk
 from harvester.archive.advice import ADVICE
-from harvester.errors import StorageError
+from harvester.errors import NotKeptError, StorageError
 
 
 def test_a_file_is_never_written_over(tmp_path: Path) -> None:
@@ -109,6 +109,17 @@ def test_every_error_says_where_and_what_to_do(number: int) -> None:
         disk.guarded("write", Path("/mnt/calls/a")),
     ):
         raise OSError(number, "reason")
+
+
+@pytest.mark.parametrize(
+    ("number", "kept_by_another"),
+    [(errno.EIO, True), (errno.ESTALE, True), (errno.ENOSPC, False), (errno.EDQUOT, False), (errno.EFBIG, False)],
+)
+def test_what_a_new_file_would_meet_as_well_is_not_tried_again(number: int, kept_by_another: bool) -> None:
+    """Bytes that one file did not keep another may keep; where there is no room somebody must make some first."""
+    with pytest.raises(StorageError) as raised, disk.guarded("write", Path("/mnt/calls/a"), renewable=True):
+        raise OSError(number, "reason")
+    assert isinstance(raised.value, NotKeptError) == kept_by_another
 
 
 def test_a_missing_path_is_a_storage_error(tmp_path: Path) -> None:

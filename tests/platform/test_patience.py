@@ -23,6 +23,7 @@ from harvester.platform.budget import Budget, Gate
 from harvester.platform.patience import MinRate, Patience
 from harvester.platform.recordings import Recordings
 from harvester.platform.rows import read_call
+from harvester.settings import Settings
 from tests.harvests import Harvests
 from tests.platform.dawdling import dawdling
 from tests.platform.opening import EVERYTHING, at_once, open_api
@@ -50,6 +51,13 @@ def waited(rate: MinRate, steps: Iterable[tuple[float, int]]) -> tuple[Patience,
         patience.spend(silent_seconds, size_bytes)
         seconds, received = seconds + silent_seconds, received + size_bytes
     return patience, seconds, received, True
+
+
+def test_what_is_asked_of_a_server_if_nothing_is_set() -> None:
+    """A KiB a second over a minute, for whoever opens connections and for who reads the settings."""
+    default = Settings()
+    assert MinRate() == MinRate(bytes_per_second=1024, over_seconds=60)
+    assert MinRate() == MinRate(bytes_per_second=default.min_rate, over_seconds=default.patience_seconds)
 
 
 @given(rate=RATES, steps=st.lists(st.tuples(st.floats(0, 1), st.floats(1, 10)), max_size=40))
