@@ -102,8 +102,10 @@ ARROWS: dict[str, Forbidden] = {
         and within(i.of, "harvester.platform")
         and not within(i.of, "platform.rows", "platform.lenient")
     ),
-    "export knows of who vouches only how a signature is checked": lambda i: (
-        within(i.by, "export") and within(i.of, "evidence") and not within(i.of, "evidence.signature")
+    "export makes no signature and no stamp, and one module of it looks at them": lambda i: (
+        within(i.by, "export")
+        and within(i.of, "evidence")
+        and not (within(i.by, "export.vouched") and within(i.of, "evidence.signature", "evidence.stamp"))
     ),
     "the script that a bundle brings along stands alone": lambda i: (
         (within(i.by, "export.check_proofs") and ours(i)) or within(i.of, "export.check_proofs")

@@ -181,11 +181,8 @@ class _Making:
         facts = Facts(
             bundle=bundle,
             ledger_lines=proven.lines,
-            unsigned_runs=tuple(proven.unsigned),
-            unstamped_runs=tuple(proven.unstamped),
-            unchecked=len(proven.unchecked),
-            keys=tuple(sorted(proven.keys)),
-            notes=(*_notes(self._selection), *proven.notes),
+            vouched=proven.vouched,
+            notes=(*_notes(self._selection), *proven.vouched.notes),
             manifest_sha256=bag.write_manifests(),
         )
         bag.add("VERIFY.md", [papers.verify_md(facts)])
@@ -269,8 +266,8 @@ def _made(order: Order, target: Target, facts: Facts, tagmanifest_sha256: str) -
         damaged=bundle.damaged,
         runs=len(bundle.runs),
         unsealed_runs=bundle.unsealed_runs,
-        unsigned_runs=facts.unsigned_runs,
-        unstamped_runs=facts.unstamped_runs,
+        unsigned_runs=tuple(facts.vouched.unsigned),
+        unstamped_runs=tuple(facts.vouched.unstamped),
         notes=facts.notes,
         seals=papers.seals_text(facts),
     )

@@ -6,8 +6,6 @@ ledger lines of these calls, and Merkle proofs.
 A proof is a line, of the ledger or of a manifest, and the hashes beside its way up to the root that stands in the run's seal
 (RFC 9162, 2.1.3): it tells nothing of the lines beside it. A file is proven in the first sealed run that names it. For a run
 without a seal nothing can be proven: its ledger lines are handed over all the same, and the bundle says that it has none.
-
-A signature that is over another seal, or none at all, is damage and counts as none. Whose key it is, the recipient finds out.
 """
 
 from __future__ import annotations
@@ -23,11 +21,10 @@ from harvester.archive.layout import LEDGER, MANIFEST, MARK, SEAL, SIGNATURE, ST
 from harvester.archive.mark import require_mark
 from harvester.archive.merkle import inclusion_proofs
 from harvester.archive.seal import Seal, read_seal
-from harvester.errors import EvidenceError, LedgerError
-from harvester.evidence.signature import check_novalidate, is_installed
+from harvester.errors import LedgerError
 from harvester.export.bag import Bag
 from harvester.export.selection import Selection
-from harvester.wording import counted
+from harvester.export.vouched import Vouched
 
 FOLDER = "evidence"
 SCRIPT = "check_proofs.py"
@@ -44,18 +41,8 @@ class Proven(msgspec.Struct, kw_only=True):
 
     runs: list[str] = msgspec.field(default_factory=list)  # that have lines of these calls
     unsealed: list[str] = msgspec.field(default_factory=list)
-    unsigned: list[str] = msgspec.field(default_factory=list)  # sealed, without a signature of the seal
-    unstamped: list[str] = msgspec.field(default_factory=list)  # sealed, without a stamp of an authority
-    unchecked: list[str] = msgspec.field(default_factory=list)  # signed, and nobody here could check it
-    keys: set[str] = msgspec.field(default_factory=set)  # that have signed the others: `ED25519 key SHA256:...`
+    vouched: Vouched = msgspec.field(default_factory=Vouched)  # who vouches for the seals of the others
     lines: int = 0  # of the ledger, of these calls
-
-    @property
-    def notes(self) -> Iterator[str]:
-        """What could not be looked at, a sentence each."""
-        if self.unchecked:
-            signatures = counted(len(self.unchecked), "signature")
-            yield f"{signatures} NOT CHECKED, because ssh-keygen is not installed where the bundle was made"
 
 
 def write_evidence(selection: Selection, bag: Bag, at_once: int = PROOFS_AT_ONCE) -> Proven:
@@ -83,10 +70,7 @@ def _add_seal(selection: Selection, bag: Bag, archive_id: str, run_id: str, foun
     for name, held in {SEAL: data, **beside}.items():
         if held is not None:
             bag.add(f"{FOLDER}/{run_key(run_id, name)}", [held])
-    if not _is_signed(selection, run_id, data, beside[SIGNATURE], found):
-        found.unsigned.append(run_id)
-    if beside[STAMP] is None:
-        found.unstamped.append(run_id)
+    found.vouched.look_at(selection, run_id, data, beside)
     try:
         seal = read_seal(data)
     except LedgerError as error:
@@ -98,21 +82,6 @@ def _add_seal(selection: Selection, bag: Bag, archive_id: str, run_id: str, foun
         )
         return None
     return seal
-
-
-def _is_signed(selection: Selection, run_id: str, seal: bytes, signature: bytes | None, found: Proven) -> bool:
-    """Whether a seal has a signature that is over it, by the key that it bears; another one is a flaw."""
-    if signature is None:
-        return False
-    if not is_installed():
-        found.unchecked.append(run_id)
-        return True
-    try:
-        found.keys.add(check_novalidate(seal, signature))
-    except EvidenceError as error:
-        selection.flawed(f"{run_key(run_id, SIGNATURE)}: {error}")
-        return False
-    return True
 
 
 def _read(selection: Selection, key: str) -> bytes | None:

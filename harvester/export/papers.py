@@ -8,7 +8,7 @@ Every text from outside stands in one line, and what Markdown would read in it i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
@@ -16,6 +16,7 @@ import harvester
 from harvester.export.bag import ALGORITHMS, one_line
 from harvester.export.exported import Bundle
 from harvester.export.procedure import PAYLOAD, PROOFS, SIGNED, STAMPED, SUMS, UNPROVEN
+from harvester.export.vouched import Vouched
 from harvester.wording import counted, size_text
 
 NONE_GIVEN = "(none given)"
@@ -27,10 +28,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     bundle: Bundle
     ledger_lines: int
-    unsigned_runs: tuple[str, ...]  # sealed, without a signature
-    unstamped_runs: tuple[str, ...]  # sealed, without a stamp
-    unchecked: int  # signatures that nobody could check where the bundle was made
-    keys: tuple[str, ...]  # with which the others were made
+    vouched: Vouched  # who vouches for the seals
     notes: tuple[str, ...]  # what is wrong or incomplete, a sentence each
     manifest_sha256: str  # of manifest-sha256.txt
 
@@ -42,12 +40,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def signed(self) -> int:
         """How many are signed."""
-        return self.sealed - len(self.unsigned_runs)
+        return self.sealed - len(self.vouched.unsigned)
 
     @property
     def stamped(self) -> int:
         """How many are stamped."""
-        return self.sealed - len(self.unstamped_runs)
+        return self.sealed - len(self.vouched.unstamped)
 
 
 def info(facts: Facts) -> Iterator[tuple[str, str]]:
@@ -107,9 +105,11 @@ def verify_md(facts: Facts) -> bytes:
 def _warnings(facts: Facts) -> Iterator[str]:
     """Yield what is not as it should be."""
     lists = {
-        "has NO SEAL: nothing here proves that its lines and files are as they were written": facts.bundle.unsealed_runs,
-        "is sealed and NOT SIGNED: whoever could write to the archive could have made the seal anew": facts.unsigned_runs,
-        "is sealed and NOT STAMPED: the time in its seal is that of the machine that made it": facts.unstamped_runs,
+        "has NO SEAL: nothing here proves that its lines and files are as they were written": [
+            *facts.bundle.unsealed_runs
+        ],
+        "is sealed and NOT SIGNED: whoever could write to the archive could have made the seal anew": facts.vouched.unsigned,
+        "is sealed and NOT STAMPED: the time in its seal is that of the machine that made it": facts.vouched.unstamped,
     }
     lines = [f"- Run `{run_id}` {said}." for said, runs in lists.items() for run_id in runs[:SHOWN]]
     lines += [
@@ -151,14 +151,23 @@ def _filled_in(facts: Facts) -> dict[str, str]:
 
 def _vouching(facts: Facts) -> Iterator[str]:
     """Yield what the software has checked of signatures and stamps, and what is left to others."""
-    if checked := facts.signed - facts.unchecked:
-        keys = ", ".join(facts.keys[:SHOWN]) + (", ..." if len(facts.keys) > SHOWN else "")
+    vouched = facts.vouched
+    if checked := facts.signed - vouched.unchecked_signatures:
         yield (
-            f"- Signatures: {checked:,} checked: over its seal, made with the key that it bears: {keys}. Whose key that is "
-            "was not asked; `VERIFY.md` tells how to find out"
+            f"- Signatures: {checked:,} checked: over its seal, made with the key that it bears: {_named(vouched.keys)}. "
+            "Whose key that is was not asked; `VERIFY.md` tells how to find out"
         )
-    if facts.stamped:
-        yield "- Stamps: counted, not checked; `VERIFY.md` tells how to check them"
+    if checked := facts.stamped - vouched.unchecked_stamps:
+        yield (
+            f"- Stamps: {checked:,} checked: over its seal or the signature of it, by the certificates that lie beside it: "
+            f"{_named(vouched.authorities)}. Whether that authority is one to trust was not asked; `VERIFY.md` tells how to "
+            "find out"
+        )
+
+
+def _named(names: Collection[str]) -> str:
+    """Return names as a list that Markdown leaves alone."""
+    return escaped_md("; ".join(sorted(names)[:SHOWN]) + ("; ..." if len(names) > SHOWN else ""))
 
 
 def _exceptions(facts: Facts) -> Sequence[str]:

@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from harvester.archive.layout import LEDGER, SEAL, run_key
+from harvester.archive.layout import LEDGER, SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
 from harvester.archive.ledger import Ledger, Position
 from harvester.export.bundle import Made, Order, export
 from harvester.export.criteria import Criteria
 from tests.archive.sites import Site
+from tests.evidence.tsa import Authority
 
 ANNA, BORIS = "+14155550101", "+442079460202"
 DAY = "2025/08/04"
@@ -85,6 +86,17 @@ def sign(site: Site, signing_key: Path) -> None:
         seal = site.root / run_key(run.name, SEAL)
         command = ["ssh-keygen", "-q", "-Y", "sign", "-n", "harvester-seal", "-f", str(signing_key), str(seal)]
         subprocess.run(command, check=True, capture_output=True)
+
+
+def stamp(site: Site, authority: Authority) -> None:
+    """Have the signatures of all runs stamped by an authority, and keep its certificates beside the stamps, as a run does."""
+    for run in (site.root / "runs").iterdir():
+        signature, query = site.root / run_key(run.name, SIGNATURE), authority.folder / "asked.tsq"
+        command = ["openssl", "ts", "-query", "-data", str(signature), "-sha256", "-cert", "-out", str(query)]
+        subprocess.run(command, check=True, capture_output=True)
+        (site.root / run_key(run.name, STAMP)).write_bytes(authority.stamp(query.read_bytes()))
+        chain = (authority.folder / "tsa.pem").read_bytes() + authority.root.read_bytes()
+        (site.root / run_key(run.name, STAMP_CHAIN)).write_bytes(chain)
 
 
 def large_recording(site: Site, size_bytes: int) -> None:

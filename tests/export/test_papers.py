@@ -6,22 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harvester.archive.layout import SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
+from harvester.archive.layout import SEAL, run_key
 from harvester.archive.seal import make_seal, seal_text
 from harvester.export.criteria import Criteria
 from tests.archive.sites import Site, flip_bit
 from tests.evidence.tsa import Authority
-from tests.export.bundles import ANNA, blocks, exported_to, key, pasted, sign
-
-
-def stamp(site: Site, authority: Authority) -> None:
-    """Have the signatures of all runs stamped by an authority, and keep its certificate beside the stamps, as a run does."""
-    for run in (site.root / "runs").iterdir():
-        signature, query = site.root / run_key(run.name, SIGNATURE), authority.folder / "asked.tsq"
-        command = ["openssl", "ts", "-query", "-data", str(signature), "-sha256", "-cert", "-out", str(query)]
-        subprocess.run(command, check=True, capture_output=True)
-        (site.root / run_key(run.name, STAMP)).write_bytes(authority.stamp(query.read_bytes()))
-        (site.root / run_key(run.name, STAMP_CHAIN)).write_bytes((authority.folder / "tsa.pem").read_bytes())
+from tests.export.bundles import ANNA, blocks, exported_to, key, pasted, sign, stamp
 
 
 def test_every_command_of_verify_md_works_when_it_is_pasted(site: Site, tmp_path: Path) -> None:

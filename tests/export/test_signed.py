@@ -1,15 +1,17 @@
-"""A bundle counts those signatures that are over their seals, and says with which keys they were made."""
+"""A bundle counts those signatures and stamps that belong to their seals, and says by whom they are."""
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from harvester.archive.layout import SEAL, SIGNATURE, run_key
+from harvester.archive.layout import SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
 from harvester.errors import DamagedError
 from tests.archive.sites import Site, flip_bit
-from tests.export.bundles import exported_to, info_of, key, sign, typed
+from tests.evidence.tsa import Authority
+from tests.export.bundles import exported_to, info_of, key, sign, stamp, typed
 
 
 def signatures_of(site: Site) -> list[Path]:
@@ -26,6 +28,16 @@ def test_the_certificate_names_the_keys_that_have_signed(site: Site, tmp_path: P
     text = (tmp_path / "bundle" / "CERTIFICATE.md").read_text()
     said = f"2 checked: over its seal, made with the key that it bears: ED25519 key {fingerprint}. Whose key that is was not"
     assert (said in text, made.notes, made.unsigned_runs) == (True, (), ())
+
+
+def test_the_certificate_names_the_authorities_that_have_stamped(site: Site, tmp_path: Path) -> None:
+    """As their certificates do, and that nobody was asked whether to trust them."""
+    sign(site, key(tmp_path, "mine"))
+    stamp(site, Authority(tmp_path / "tsa"))
+    made = exported_to(site, tmp_path / "bundle")
+    text = (tmp_path / "bundle" / "CERTIFICATE.md").read_text()
+    said = "2 checked: over its seal or the signature of it, by the certificates that lie beside it: CN=TSA,O=Stamps. Whether"
+    assert (said in text, made.notes, made.unstamped_runs) == (True, (), ())
 
 
 def of_another_run(site: Site, folder: Path) -> None:
@@ -100,3 +112,64 @@ def test_signatures_that_nobody_could_check_are_said_to_be_unchecked(
         assert note in text
         assert "checked: over its seal" not in text
     assert "## 3. Who sealed it" in (tmp_path / "bundle" / "VERIFY.md").read_text()
+
+
+def other_stamp(site: Site, folder: Path) -> None:
+    """The first run bears the stamp of the second."""
+    first, second = (each.with_name(STAMP) for each in signatures_of(site))
+    first.write_bytes(second.read_bytes())
+
+
+def no_stamp(site: Site, folder: Path) -> None:
+    """Something else lies under its name."""
+    signatures_of(site)[0].with_name(STAMP).write_bytes(b"<html>Welcome!</html>")
+
+
+def others_certificates(site: Site, folder: Path) -> None:
+    """The certificates beside it are those of another authority."""
+    signatures_of(site)[0].with_name(STAMP_CHAIN).write_bytes(Authority(folder / "another").root.read_bytes())
+
+
+def no_certificates(site: Site, folder: Path) -> None:
+    """Nobody can say any more who has made it."""
+    signatures_of(site)[0].with_name(STAMP_CHAIN).unlink()
+
+
+@pytest.mark.parametrize(
+    ("forge", "said"),
+    [
+        (other_stamp, "the stamp is over another hash than that of this seal or its signature"),
+        (no_stamp, "it is no stamp: it is not what RFC 3161 calls an answer"),
+        (others_certificates, "lead to no authority in seal.txt.chain.pem"),
+        (no_certificates, "the certificates of the stamp, seal.txt.chain.pem, do not lie beside it"),
+    ],
+)
+def test_a_stamp_that_is_not_of_its_seal_is_damage(
+    site: Site, tmp_path: Path, forge: Callable[[Site, Path], None], said: str
+) -> None:
+    """As a signature is: refused with its name, or noted in every paper and counted as none; no paper tells where it lay."""
+    sign(site, key(tmp_path, "mine"))
+    stamp(site, Authority(tmp_path / "tsa"))
+    forge(site, tmp_path)
+    run_id = signatures_of(site)[0].parent.name
+    with pytest.raises(DamagedError, match=f"{run_key(run_id, STAMP)}: .*{said}"):
+        exported_to(site, tmp_path / "bundle")
+    made = exported_to(site, tmp_path / "bundle", include_damaged=True)
+    assert (made.unsigned_runs, made.unstamped_runs) == ((), (run_id,))
+    for paper in ("bag-info.txt", "VERIFY.md", "CERTIFICATE.md"):
+        text = (tmp_path / "bundle" / paper).read_text()
+        assert said in text
+        assert str(site.root) not in text
+
+
+def test_stamps_that_nobody_could_check_are_said_to_be_unchecked(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What checks them is an extra: without it they are handed over and counted, and every paper says so."""
+    sign(site, key(tmp_path, "mine"))
+    stamp(site, Authority(tmp_path / "tsa"))
+    monkeypatch.setitem(sys.modules, "rfc3161_client", None)  # as Python blocks an import
+    made = exported_to(site, tmp_path / "bundle")
+    note = "2 stamps NOT CHECKED, because what checks them is not installed where the bundle was made"
+    assert (made.notes, made.unstamped_runs) == ((note,), ())
+    assert note in (tmp_path / "bundle" / "CERTIFICATE.md").read_text()
