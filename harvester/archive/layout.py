@@ -3,7 +3,7 @@
 In:   an id, a `created_at`, a version.  Out: a key such as `2025/08/04/123.v2.json`.
 
 A name consists of `[a-z0-9_-]` before its suffixes, is never a device name of Windows, and meets no other on a share that ignores
-case: an id that is not plainly of that form is made so and gets `-x` and ten hex digits of its SHA-256. A dot is
+case: an id that is not plainly of that form is made so and gets `-x` and 32 hex digits of its SHA-256. A dot is
 not plain: the id `7.v2` would meet the second version of the call 7.
 """
 
@@ -38,7 +38,12 @@ LONGEST_PLAIN_ID = 80
 
 DEVICE_NAMES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
 PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]*", re.ASCII)
-MADE = re.compile(r".*-x[0-9a-f]{10}", re.ASCII)
+MADE = re.compile(r".*-x[0-9a-f]{10}(?:[0-9a-f]{22})?", re.ASCII)
+"""What `call_name` makes of an id that is not plain; with ten digits it did so once, and names of that form lie in archives."""
+
+HASH_DIGITS = 32
+"""128 bits: who may choose the ids finds two of one name for every 40 bits within a second, and their calls would share files."""
+
 RUN_STAMP = "%Y%m%dT%H%M%SZ"
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}", re.ASCII)
 PLACE = re.compile(r"(?:\d{4}/\d{2}/\d{2}|undated)/[a-z0-9][a-z0-9_-]{0,79}", re.ASCII)
@@ -60,7 +65,7 @@ def call_name(call_id: str) -> str:
     if plain and call_id not in DEVICE_NAMES and not MADE.fullmatch(call_id):
         return call_id
     kept = re.sub(r"[^a-z0-9]+", "-", call_id.lower()).strip("-")[:40].strip("-") or "id"
-    return f"{kept}-x{hashlib.sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()[:10]}"
+    return f"{kept}-x{hashlib.sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()[:HASH_DIGITS]}"
 
 
 def date_folder(created_at: str | None, zone: dt.tzinfo) -> str:

@@ -1,6 +1,7 @@
 """Names are safe on every file system, and different calls have different ones."""
 
 import datetime as dt
+import hashlib
 import re
 import zoneinfo
 
@@ -61,6 +62,8 @@ def test_no_two_ids_meet(one: str, other: str) -> None:
         ("con", "CON"),
         ("a" * LONGEST_PLAIN_ID, "a" * (LONGEST_PLAIN_ID + 1)),
         ("A", call_name("A")),  # an id that looks as if it had been made
+        ("A B", "a-b-xfea4c5ce72"),  # what was made of the one before there were more digits
+        ("!$?>(", "#}?(~"),  # their SHA-256 begin with the same ten digits: found in a second by trying
     ],
 )
 def test_ids_that_look_alike_are_kept_apart(one: str, other: str) -> None:
@@ -75,8 +78,8 @@ def test_a_plain_id_is_its_own_name(call_id: str) -> None:
 
 
 def test_a_made_name_can_be_told_by_anyone() -> None:
-    """An id that is not plain becomes so and gets -x and ten hex digits of its SHA-256."""
-    assert call_name("A B") == "a-b-xfea4c5ce72"
+    """An id that is not plain becomes so and gets -x and 32 hex digits of its SHA-256."""
+    assert call_name("A B") == f"a-b-x{hashlib.sha256(b'A B').hexdigest()[:32]}"
 
 
 @pytest.mark.parametrize(
