@@ -123,7 +123,8 @@ def test_any_flipped_bit_of_a_chain_is_found(root: Path, authority: Authority, b
     stamp_run(root, 1, authority)
     chain = run_key(runs(root)[1], STAMP_CHAIN)
     size_bytes = (root / chain).stat().st_size
-    for at in range(0, size_bytes, size_bytes // 12):
+    in_the_roots_signature = [size_bytes - back for back in (30, 60, 90)]
+    for at in [*range(0, size_bytes, size_bytes // 12), *in_the_roots_signature]:
         flip_bit(root / chain, at, at % 7)
         result = verify(root, witnesses=trusting(authority) if brings else None)
         assert result.findings, at
