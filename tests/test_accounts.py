@@ -116,6 +116,7 @@ def said(done: subprocess.CompletedProcess[bytes]) -> str:
     return done.stderr.decode()
 
 
+@pytest.mark.calm
 async def test_each_account_has_its_own_archive_and_key(both: Round) -> None:
     """A run goes through all accounts in the order of the file; one variable is the key of none of them."""
     done = await both.cli("run")
@@ -161,6 +162,7 @@ async def test_each_account_has_its_own_log(both: Round) -> None:
     assert "refuses the API key" not in both.log("sales")
 
 
+@pytest.mark.calm
 async def test_a_quiet_round_tells_what_is_wrong_and_with_whom(both: Round) -> None:
     """-q: nothing when all is well; else the account, its trouble, and the table."""
     assert said(await both.cli("run", "-q")) == ""

@@ -337,13 +337,13 @@ async def test_every_third_run_is_a_full_one(platform: Platform, harvests: Harve
 
 
 async def test_the_first_recording_is_on_the_disk_before_the_third_page_is_asked_for(tmp_path: Path) -> None:
-    """Downloads begin with the first page, before a long listing is surveyed and cut."""
+    """Downloads begin with the first page, while a long listing is surveyed and cut: requests for counts are no pages."""
     async with serve(CallBook(count=1500, most_seconds=5)) as platform:
         harvests = Harvests(platform, tmp_path)
         found: list[bool] = []
 
         def look(_: Platform, seen: Seen) -> None:
-            if len(found) < 3:
+            if len(found) < 3 and seen.query["per_page"] != "1":
                 found.append(any(harvests.archive.glob("2*/*/*/*.mp*")))
 
         platform.on_request = look

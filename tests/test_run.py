@@ -173,6 +173,7 @@ async def test_the_screen_ends_with_the_account(harvests: Harvests) -> None:
     assert done.stderr.decode().splitlines()[-1].startswith("complete: ")
 
 
+@pytest.mark.calm
 async def test_quiet_is_silent_about_success(harvests: Harvests) -> None:
     """-q prints nothing when all went well."""
     done = await harvests.cli("run", "-q")

@@ -28,6 +28,7 @@ def newest(harvests: Harvests) -> str:
     return max(path.name for path in (harvests.archive / "runs").iterdir())
 
 
+@pytest.mark.calm
 async def test_a_run_says_who_has_vouched_for_it(harvests: Harvests, tmp_path: Path) -> None:
     """Signed and stamped: both stand on the screen and in the report, with key and time; the exit code is 0."""
     key = new_key(tmp_path)
@@ -47,6 +48,7 @@ async def test_a_run_says_who_has_vouched_for_it(harvests: Harvests, tmp_path: P
     assert harvests.verify().findings == []
 
 
+@pytest.mark.calm
 async def test_a_locked_key_ends_no_run_and_is_overlooked_by_nobody(harvests: Harvests, tmp_path: Path) -> None:
     """Exit 0, because the backup is whole; yet screen (also a quiet one), report, log and `status` say that it is not signed."""
     locked = new_key(tmp_path, passphrase="secret")
