@@ -17,12 +17,9 @@ import msgspec
 from harvester.archive import disk
 from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.layout import versioned
-from harvester.archive.selecting import check_days, check_number, digits_of, is_of_days, row_numbers
+from harvester.archive.selecting import check_days, check_ids, check_number, digits_of, is_of_days, row_numbers
 from harvester.errors import ConfigError
 from harvester.model import Entry
-
-SHOWN = 5
-"""How many ids a message names."""
 
 Numbers = Callable[[Entry], frozenset[str] | None]
 """Returns the digits of a call's phone numbers; None where none of its rows can be read."""
@@ -71,10 +68,7 @@ def chosen(checkpoint: Checkpoint, choice: Choice, numbers: Numbers) -> Iterator
     """
     if choice.ids:
         known = checkpoint.find(choice.ids)
-        if unknown := [each for each in choice.ids if each not in known]:
-            more = f" and {len(unknown) - SHOWN:,} more" if len(unknown) > SHOWN else ""
-            named = ", ".join(ascii(each[:80]) for each in unknown[:SHOWN])
-            raise ConfigError(f"--id: the archive knows no call {named}{more}")
+        check_ids(choice.ids, known)
     entries = (known[each] for each in dict.fromkeys(choice.ids)) if choice.ids else checkpoint.entries()
     return (entry for entry in entries if choice.covers(entry, numbers, in_doubt=False))
 

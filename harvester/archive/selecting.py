@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+from collections.abc import Container, Iterable
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ STATED = re.compile(rb'"(?:client|assistant)_phone_number"\s*+:\s*+(?:"([^"]*)"|
 """How a number stands in a row that is no JSON."""
 
 SHOWN_CHARACTERS = 40
+SHOWN_IDS = 5
 
 
 def check_days(first: dt.date | None, last: dt.date | None) -> None:
@@ -34,6 +36,14 @@ def check_number(number: str) -> None:
         raise ConfigError(
             f"--phone-number: {number[:SHOWN_CHARACTERS]!a} holds no digit; name a number such as +1987654321"
         )
+
+
+def check_ids(ids: Iterable[str], known: Container[str]) -> None:
+    """Refuse ids that the archive does not know: one that was mistyped must not be passed over. Raises ConfigError."""
+    if unknown := [each for each in ids if each not in known]:
+        more = f" and {len(unknown) - SHOWN_IDS:,} more" if len(unknown) > SHOWN_IDS else ""
+        named = ", ".join(ascii(each[:80]) for each in unknown[:SHOWN_IDS])
+        raise ConfigError(f"--id: the archive knows no call {named}{more}")
 
 
 def is_of_days(place: str, first: dt.date | None, last: dt.date | None, *, in_doubt: bool) -> bool:

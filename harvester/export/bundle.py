@@ -19,6 +19,7 @@ import msgspec
 
 from harvester.archive import disk
 from harvester.archive.mark import Mark, require_mark
+from harvester.archive.selecting import check_ids
 from harvester.errors import ConfigError, DamagedError, MarkError, StorageError
 from harvester.export import papers
 from harvester.export.bag import Bag
@@ -83,6 +84,8 @@ def export(order: Order, tell: Tell) -> Made:
     mark = require_mark(order.archive)
     target = Target(order.target, order.archive, as_zip=order.as_zip)
     with _told_apart(order.archive, mark), closing(select(order.archive, order.criteria, tell)) as selection:
+        if not selection.flaws:  # else a ledger may have told of them
+            check_ids(order.criteria.ids, selection.known)
         calls, _, size_bytes = selection.counts()
         if not calls:
             raise ConfigError(
@@ -207,6 +210,8 @@ def _refuse(damaged: Sequence[str], selection: Selection) -> None:
 
 def _why_not(selection: Selection) -> str:
     """Return what may be the reason that nothing is selected."""
+    if selection.flaws:
+        return f" (ledgers are damaged: {selection.flaws[0]})"
     if selection.unreadable:
         return f" ({counted(selection.unreadable, 'call')} cannot be looked at: rows are missing or damaged)"
     return f" ({counted(selection.erased, 'call')} cannot be looked at: erased on request)" if selection.erased else ""

@@ -66,7 +66,8 @@ def _add_seal(selection: Selection, bag: Bag, archive_id: str, run_id: str, foun
     if data is None:
         found.unsealed.append(run_id)
         return None
-    beside = {name: _read(selection, run_key(run_id, name)) for name in (SIGNATURE, STAMP, STAMP_CHAIN)}
+    last_first = (STAMP, STAMP_CHAIN, SIGNATURE)  # in the order against that of their making: a run may be at work
+    beside = {name: _read(selection, run_key(run_id, name)) for name in last_first}
     for name, held in {SEAL: data, **beside}.items():
         if held is not None:
             bag.add(f"{FOLDER}/{run_key(run_id, name)}", [held])

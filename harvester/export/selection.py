@@ -55,6 +55,9 @@ class Selection(msgspec.Struct, kw_only=True):
     criteria: Criteria
     as_of: str = ""  # when the newest line of the archive was written
     flaws: list[str] = msgspec.field(default_factory=list)  # what does not hold together, a sentence each
+    known: set[str] = msgspec.field(
+        default_factory=set
+    )  # the ids among those that were asked for that a ledger tells of
     unreadable: int = 0  # calls that may be meant, and whose rows cannot be read
     erased: int = 0  # calls that may be meant, and whose rows were erased
 
@@ -176,6 +179,8 @@ def _read_line(selection: Selection, run_id: str, number: int, raw: bytes, after
     try:
         line = ledger.decode_line(raw)
         seq, selection.as_of = line.seq, line.at
+        if line.id in selection.criteria.ids:
+            selection.known.add(line.id)
         if line.id is not None and line.place and selection.criteria.may_mean(line.id, line.place):
             _take(selection, run_id, number, line, raw)
         ledger.check_link(line, after)

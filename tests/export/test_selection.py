@@ -18,7 +18,7 @@ from tests.export.bundles import ANNA, BORIS, DAY, calls_of, exported_to, info_o
     ("criteria", "ids"),
     [
         (Criteria(), "1 2 3 4"),
-        (Criteria(ids=("2", "4", "9")), "2 4"),
+        (Criteria(ids=("2", "4")), "2 4"),
         (Criteria(phone_numbers=(BORIS,)), "2"),
         (Criteria(phone_numbers=("0044 20 7946-0202",)), "2"),
         (Criteria(phone_numbers=(ANNA,)), "1 3"),
@@ -161,6 +161,27 @@ def test_a_call_that_cannot_be_looked_at_may_be_meant(site: Site, tmp_path: Path
     made = exported_to(site, tmp_path / "bundle", Criteria(phone_numbers=(ANNA,)), include_damaged=True)
     assert made.notes == ("1 call could not be looked at, because rows are missing or damaged",)
     assert info_of(tmp_path / "bundle")["Note"] == made.notes[0]
+
+
+def test_an_id_that_the_archive_does_not_know_is_refused(site: Site, tmp_path: Path) -> None:
+    """A slip in one of several ids must not make a bundle that lacks a call; days that a known call does not have may."""
+    with pytest.raises(ConfigError, match="--id: the archive knows no call '77'"):
+        exported_to(site, tmp_path / "bundle", Criteria(ids=("2", "77"), statuses=("no-answer",)))
+    assert not (tmp_path / "bundle").exists()
+    exported_to(site, tmp_path / "bundle", Criteria(ids=("2", "4"), date_to=dt.date(2025, 8, 31)))
+    assert list(calls_of(tmp_path / "bundle")) == ["2"]
+
+
+def test_an_id_whose_line_is_damaged_is_not_called_unknown(site: Site, tmp_path: Path) -> None:
+    """The ledger may have told of it: the sentence names the ledger."""
+    ledger = max((site.root / "runs").glob("*/ledger.jsonl"))
+    ledger.write_bytes(ledger.read_bytes().replace(b'"id":"4"', b'"id":4,'))
+    with pytest.raises(
+        ConfigError, match=r"nothing is selected by: id '4' \(ledgers are damaged: runs/.*/ledger.jsonl: "
+    ):
+        exported_to(site, tmp_path / "bundle", Criteria(ids=("4",)))
+    with pytest.raises(DamagedError, match=r"ledger.jsonl: "):
+        exported_to(site, tmp_path / "bundle", Criteria(ids=("1", "4")))
 
 
 @pytest.mark.parametrize(
