@@ -84,19 +84,12 @@ def export(order: Order, tell: Tell) -> Made:
     mark = require_mark(order.archive)
     target = Target(order.target, order.archive, as_zip=order.as_zip)
     with _told_apart(order.archive, mark), closing(select(order.archive, order.criteria, tell)) as selection:
-        if not selection.flaws:  # else a ledger may have told of them
-            check_ids(order.criteria.ids, selection.known)
-        calls, _, size_bytes = selection.counts()
-        if not calls:
-            raise ConfigError(
-                f"nothing is selected by: {order.criteria.in_words()}{_why_not(selection)}; nothing was written"
-            )
         damaged = looked_at(selection, MOST_SHOWN)
         if damaged or selection.flaws or selection.unreadable:
             _require_same(order.archive, mark)
         if not order.include_damaged:
             _refuse(damaged, selection)
-        target.check_room(size_bytes)
+        target.check_room(_chosen_bytes(selection))
         if order.dry_run:
             return _would_make(order, target, selection, damaged)
         with target.being_made() as path, ExitStack() as opened:
@@ -206,6 +199,17 @@ def _refuse(damaged: Sequence[str], selection: Selection) -> None:
             f"the selection is damaged, and nothing was exported: {'; '.join(found[:3])}{more}. `harvester verify` tells all "
             "of it; restore those files from a copy, or export them as they are, marked, with --include-damaged"
         )
+
+
+def _chosen_bytes(selection: Selection) -> int:
+    """Return how many bytes are selected. Raises ConfigError where no call is, or where an id is none of the archive."""
+    if not selection.flaws:  # else a ledger may have told of it
+        check_ids(selection.criteria.ids, selection.known)
+    calls, _, size_bytes = selection.counts()
+    if not calls:
+        asked = selection.criteria.in_words()
+        raise ConfigError(f"nothing is selected by: {asked}{_why_not(selection)}; nothing was written")
+    return size_bytes
 
 
 def _why_not(selection: Selection) -> str:

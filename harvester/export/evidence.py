@@ -20,8 +20,8 @@ from harvester.archive import disk
 from harvester.archive.layout import LEDGER, MANIFEST, MARK, SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
 from harvester.archive.mark import require_mark
 from harvester.archive.merkle import inclusion_proofs
-from harvester.archive.seal import Seal, read_seal
-from harvester.errors import LedgerError
+from harvester.archive.seal import Seal, is_to_be_sealed, read_seal
+from harvester.errors import SealError
 from harvester.export.bag import Bag
 from harvester.export.selection import Selection
 from harvester.export.vouched import Vouched
@@ -40,7 +40,7 @@ class Proven(msgspec.Struct, kw_only=True):
     """What the evidence of a bundle is made of."""
 
     runs: list[str] = msgspec.field(default_factory=list)  # that have lines of these calls
-    unsealed: list[str] = msgspec.field(default_factory=list)
+    unsealed: list[str] = msgspec.field(default_factory=list)  # those of them without a seal that holds
     vouched: Vouched = msgspec.field(default_factory=Vouched)  # who vouches for the seals of the others
     lines: int = 0  # of the ledger, of these calls
 
@@ -65,24 +65,34 @@ def _add_seal(selection: Selection, bag: Bag, archive_id: str, run_id: str, foun
     data = _read(selection, run_key(run_id, SEAL))
     if data is None:
         found.unsealed.append(run_id)
+        _miss(selection, run_id)
         return None
     last_first = (STAMP, STAMP_CHAIN, SIGNATURE)  # in the order against that of their making: a run may be at work
     beside = {name: _read(selection, run_key(run_id, name)) for name in last_first}
     for name, held in {SEAL: data, **beside}.items():
         if held is not None:
             bag.add(f"{FOLDER}/{run_key(run_id, name)}", [held])
-    found.vouched.look_at(selection, run_id, data, beside)
     try:
         seal = read_seal(data)
-    except LedgerError as error:
+        if (seal.archive, seal.run) != (archive_id, run_id):
+            raise SealError(f"it is the seal of another run, {seal.run} of the archive {seal.archive}")
+    except SealError as error:
         selection.flawed(f"{run_key(run_id, SEAL)}: {error}")
+        found.unsealed.append(run_id)
         return None
-    if (seal.archive, seal.run) != (archive_id, run_id):
-        selection.flawed(
-            f"{run_key(run_id, SEAL)} is the seal of another run, {seal.run} of the archive {seal.archive}"
-        )
-        return None
+    found.vouched.look_at(selection, run_id, data, beside)
     return seal
+
+
+def _miss(selection: Selection, run_id: str) -> None:
+    """Note a seal that has been taken away: its run has closed, and its first line speaks of it."""
+    root = selection.inside.root
+    if run_id not in selection.promised or not disk.exists(root / run_key(run_id, MANIFEST)):
+        return
+    if is_to_be_sealed(root, run_id):  # asked first: where it is sealed meanwhile, the seal is there now
+        return
+    if not disk.exists(root / run_key(run_id, SEAL)):
+        selection.flawed(f"{run_key(run_id, SEAL)} is missing, and the first line of its run speaks of it")
 
 
 def _read(selection: Selection, key: str) -> bytes | None:

@@ -105,7 +105,7 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     damaged: int  # calls with damaged files
     erased: int  # calls of which files were erased
     runs: tuple[str, ...]  # that have lines of these calls
-    unsealed_runs: tuple[str, ...]  # those of them without a seal
+    unsealed_runs: tuple[str, ...]  # those of them without a seal that holds
 
 
 class Rendering(Protocol):

@@ -77,7 +77,7 @@ def seals_text(facts: Facts) -> str:
     """Return in so many words how much of the bundle is sealed, signed and stamped."""
     runs = len(facts.bundle.runs)
     if not facts.sealed:
-        return f"NOT SEALED: none of the {counted(runs, 'run')} of these calls has a seal"
+        return "NOT SEALED: " + (f"none of the {runs:,} runs" if runs > 1 else "the run") + " of these calls has a seal"
     said = [f"{facts.sealed:,} of {counted(runs, 'run')} sealed"]
     said.append(f"{facts.signed:,} signed" if facts.signed else "NOT SIGNED")
     said.append(f"{facts.stamped:,} stamped by a time-stamping authority" if facts.stamped else "NOT STAMPED")
@@ -105,7 +105,7 @@ def verify_md(facts: Facts) -> bytes:
 def _warnings(facts: Facts) -> Iterator[str]:
     """Yield what is not as it should be."""
     lists = {
-        "has NO SEAL: nothing here proves that its lines and files are as they were written": [
+        "has NO SEAL that holds: nothing here proves that its lines and files are as they were written": [
             *facts.bundle.unsealed_runs
         ],
         "is sealed and NOT SIGNED: whoever could write to the archive could have made the seal anew": facts.vouched.unsigned,

@@ -58,6 +58,7 @@ class Selection(msgspec.Struct, kw_only=True):
     known: set[str] = msgspec.field(
         default_factory=set
     )  # the ids among those that were asked for that a ledger tells of
+    promised: set[str] = msgspec.field(default_factory=set)  # the runs whose first lines speak of a seal
     unreadable: int = 0  # calls that may be meant, and whose rows cannot be read
     erased: int = 0  # calls that may be meant, and whose rows were erased
 
@@ -179,6 +180,8 @@ def _read_line(selection: Selection, run_id: str, number: int, raw: bytes, after
     try:
         line = ledger.decode_line(raw)
         seq, selection.as_of = line.seq, line.at
+        if line.seal:
+            selection.promised.add(run_id)
         if line.id in selection.criteria.ids:
             selection.known.add(line.id)
         if line.id is not None and line.place and selection.criteria.may_mean(line.id, line.place):

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from harvester.archive.layout import LEDGER, SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
-from harvester.archive.ledger import Ledger, Position
+from harvester.archive.layout import LEDGER, MANIFEST, SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
+from harvester.archive.ledger import GENESIS, Ledger, Position
+from harvester.archive.seal import make_seal, seal_text
 from harvester.export.bundle import Made, Order, export
 from harvester.export.criteria import Criteria
 from tests.archive.sites import Site
@@ -70,8 +71,22 @@ def pasted(bundle: Path, block: str) -> subprocess.CompletedProcess[str]:
 
 
 def without_seal(site: Site, run_id: str) -> None:
-    """Make a run one from before there were seals."""
-    (site.root / "runs" / run_id / "seal.txt").unlink()
+    """Make a run one from before there were seals: its first line speaks of none. What stands on that line is made anew."""
+    prev = GENESIS
+    for run in sorted(path.name for path in (site.root / "runs").iterdir()):
+        ledger, manifest, seal = (site.root / run_key(run, name) for name in (LEDGER, MANIFEST, SEAL))
+        lines = ledger.read_bytes().splitlines(keepends=True)
+        for number, line in enumerate(lines):
+            line = line.replace(b'"seal":1,', b"") if run == run_id else line
+            lines[number] = re.sub(rb'"prev":"\w{64}"', f'"prev":"{prev}"'.encode(), line, count=1)
+            prev = hashlib.sha256(lines[number]).hexdigest()
+        ledger.write_bytes(b"".join(lines))
+        digest = hashlib.sha256(b"".join(lines)).hexdigest().encode()
+        manifest.write_bytes(re.sub(rb"\w{64}(?=  runs/.*/ledger.jsonl)", digest, manifest.read_bytes()))
+        if run == run_id:
+            seal.unlink()
+        elif seal.exists():
+            seal.write_bytes(seal_text(make_seal(site.root, run)))
 
 
 def key(folder: Path, name: str) -> Path:

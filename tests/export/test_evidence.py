@@ -154,6 +154,33 @@ def test_runs_without_a_seal_are_said_in_so_many_words(site: Site, tmp_path: Pat
     assert "## 2. Not sealed" in (tmp_path / "none" / "VERIFY.md").read_text()
 
 
+def test_a_seal_that_was_taken_away_is_damage(site: Site, tmp_path: Path) -> None:
+    """The first line of its run speaks of it: refused with its name; included, it is noted. One still to come is not missed."""
+    run_id = runs_of(site)[0]
+    seal = site.root / run_key(run_id, SEAL)
+    seal.rename(seal.with_name("seal.txt.part"))  # as a crash leaves it
+    assert exported_to(site, tmp_path / "crashed", OF_ANNA).unsealed_runs == (run_id,)
+    seal.with_name("seal.txt.part").unlink()
+    with pytest.raises(DamagedError, match=f"{run_key(run_id, SEAL)} is missing, and the first line of its run speaks"):
+        exported_to(site, tmp_path / "bundle", OF_ANNA)
+    made = exported_to(site, tmp_path / "bundle", OF_ANNA, include_damaged=True)
+    assert made.unsealed_runs == (run_id,)
+    assert run_key(run_id, SEAL) in info_of(tmp_path / "bundle")["Note"]
+
+
+def test_a_seal_that_is_damaged_counts_as_none(site: Site, tmp_path: Path) -> None:
+    """It is handed over as it is, and no paper calls its run sealed."""
+    run_id = runs_of(site)[0]
+    flip_bit(site.root / run_key(run_id, SEAL), 200)
+    made = exported_to(site, tmp_path / "bundle", OF_ANNA, include_damaged=True)
+    assert (made.unsealed_runs, info_of(tmp_path / "bundle")["Seals"].split(",")[0]) == (
+        (run_id,),
+        "1 of 2 runs sealed",
+    )
+    assert f"Run `{run_id}` has NO SEAL that holds" in (tmp_path / "bundle" / "VERIFY.md").read_text()
+    assert (tmp_path / "bundle" / "evidence" / run_key(run_id, SEAL)).exists()
+
+
 @pytest.mark.parametrize("name", [LEDGER, MANIFEST, SEAL])
 def test_a_run_that_is_not_what_its_seal_says_is_damaged(site: Site, tmp_path: Path, name: str) -> None:
     """Refused with its name; included, the bundle notes it, and proves nothing by it."""
@@ -201,7 +228,7 @@ def test_the_seals_of_another_archive_prove_nothing(site: Site, tmp_path: Path) 
     """A mark with another archive's id beside them: nobody can say whose calls these are."""
     mark = msgspec.structs.replace(site.mark, archive_id="00000000-0000-4000-8000-000000000000")
     (site.root / MARK).write_bytes(msgspec.json.encode(mark))
-    with pytest.raises(DamagedError, match=f"is the seal of another run, .* of the archive {site.mark.archive_id}"):
+    with pytest.raises(DamagedError, match=f"it is the seal of another run, .* of the archive {site.mark.archive_id}"):
         exported_to(site, tmp_path / "bundle", OF_ANNA)
 
 
