@@ -11,28 +11,24 @@ it is an extra of the package, since most archives have no stamps.
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import hashlib
 import importlib.util
 import shlex
-import ssl
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from harvester.errors import ConfigError, EvidenceError
+from harvester.evidence.certificates import pem_of, roots_of
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
     from rfc3161_client import TimeStampResponse
-
-LARGEST_CA_BYTES = 4 * 1024 * 1024
-"""Of a file of authorities; those of a whole system have 250 kB."""
 
 EXTRA = f"{shlex.quote(sys.executable)} -m pip install 'harvester[stamp]'"
 """What installs the extra beside the harvester that runs: a pip of another environment would look for another one."""
@@ -71,7 +67,7 @@ def require_extra() -> None:
 def require_roots(ca: Path) -> None:
     """Make sure, before a run begins, that a file of authorities can be read. Raises ConfigError."""
     try:
-        _roots(ca)
+        roots_of(ca)
     except EvidenceError as error:
         raise ConfigError(f"seal_tsa_ca: {error}") from None
 
@@ -101,13 +97,13 @@ def check_stamp(
             raise EvidenceError("the stamp answers another question: it does not bear the number that was asked with")
         embedded = _certificates(response)
         leaf = _leaf(response, embedded)
-        roots = _roots(ca)
+        roots = roots_of(ca)
         _verify(response, signature if over_signature and signature else seal, embedded, roots, ca)
         return Stamp(
             at=response.tst_info.gen_time.astimezone(dt.UTC),
             authority=_plain(leaf.subject.rfc4514_string()),
             over_signature=over_signature,
-            chain_pem=_chain_pem(leaf, embedded, roots),
+            chain_pem=pem_of(leaf, embedded, roots),
         )
 
 
@@ -178,55 +174,6 @@ def _leaf(response: TimeStampResponse, embedded: list[Certificate]) -> Certifica
             if (each.issuer, each.serial_number) == (signer.issuer, signer.serial_number):
                 return each
     raise EvidenceError("the stamp came without the certificate of the authority")
-
-
-def _roots(ca: Path | None) -> list[Certificate]:
-    """Return the certificates of a PEM file, or those that this machine trusts. Raises EvidenceError."""
-    from cryptography.x509 import load_pem_x509_certificates
-
-    if ca is None:
-        if not (trusted := _roots_of_machine()):
-            raise EvidenceError(
-                "this machine trusts no authority; name the file of the stamp's root: seal_tsa_ca for runs"
-            )
-        return trusted
-    try:
-        with ca.open("rb") as file:
-            data = file.read(LARGEST_CA_BYTES)
-    except OSError as error:
-        raise EvidenceError(f"the file of authorities {ca} cannot be read: {error.strerror}") from None
-    try:
-        return load_pem_x509_certificates(data)
-    except ValueError:
-        raise EvidenceError(f"{ca} holds no certificates in PEM") from None
-
-
-@functools.cache
-def _roots_of_machine() -> list[Certificate]:
-    """Return those roots of the system that can be read: some are so old that their numbers are no longer allowed."""
-    from cryptography.x509 import InvalidVersion, load_der_x509_certificate
-
-    roots = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for each in ssl.create_default_context().get_ca_certs(binary_form=True):
-            with suppress(ValueError, InvalidVersion, UserWarning):
-                roots.append(load_der_x509_certificate(each))
-    return roots
-
-
-def _chain_pem(leaf: Certificate, embedded: list[Certificate], roots: list[Certificate]) -> bytes:
-    """Return the authority's certificate and those above it, then what else the stamp brought, in PEM."""
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    chain = [leaf]
-    while chain[-1].issuer != chain[-1].subject:
-        above = next((each for each in (*embedded, *roots) if each.subject == chain[-1].issuer), None)
-        if above is None or above in chain:
-            break
-        chain.append(above)
-    chain += [each for each in embedded if each not in chain]
-    return b"".join(each.public_bytes(Encoding.PEM) for each in chain)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from pathlib import Path
 from harvester.archive import disk
 from harvester.archive.layout import SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
 from harvester.errors import ConfigError, EvidenceError
+from harvester.evidence.certificates import roots_are_whole
 from harvester.evidence.stamp import EXTRA, LARGEST_STAMP_BYTES, Stamp, check_stamp
 from harvester.verify.findings import Verification
 
@@ -84,7 +85,7 @@ class Stamps:
             return None
         with suppress(EvidenceError):
             stamp = check_stamp(answer, seal, signature, chain)
-            if stamp.chain_pem == kept and _roots_are_whole(kept):
+            if stamp.chain_pem == kept and roots_are_whole(kept):
                 return stamp
         with suppress(EvidenceError):
             check_stamp(answer, seal, signature, self._authorities)
@@ -108,25 +109,6 @@ class Stamps:
             self._result.notes.append(
                 f"not stamped: {self._unstamped:,} {of}: pending, or from before there were stamps"
             )
-
-
-def _roots_are_whole(chain_pem: bytes) -> bool:
-    """Whether each root among certificates bears its own signature, or one of a kind that can no longer be checked.
-
-    A root is trusted as it is, so nothing else shows a changed bit in its signature.
-    """
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-    from cryptography.x509 import load_pem_x509_certificates
-
-    for each in load_pem_x509_certificates(chain_pem):
-        if each.issuer == each.subject:
-            try:
-                each.verify_directly_issued_by(each)
-            except (InvalidSignature, ValueError):
-                return False
-            except (UnsupportedAlgorithm, TypeError):
-                continue
-    return True
 
 
 def is_installed() -> bool:
