@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePath
@@ -16,7 +17,7 @@ import pytest
 from harvester.archive.ground import Finding, lasting, local_enough
 from harvester.archive.mark import TRIAL, hold
 from harvester.archive.mounts import Mount, mount_of
-from harvester.archive.trial import trial_folder
+from harvester.archive.trial import trial_folder, try_folder
 from harvester.demo.calls import CallBook
 from harvester.demo.faults import Fault
 from harvester.demo.server import Options, Platform, serve
@@ -391,6 +392,13 @@ async def test_what_a_killed_doctor_left_is_named(harvests: Harvests) -> None:
     left.mkdir()
     diagnosis = await ask(harvests)
     assert any(str(left) in each.said for each in of(diagnosis, "archive", "note"))
+
+
+def test_a_folder_is_tried_in_less_than_a_second(tmp_path: Path) -> None:
+    """All that can be tried, on any disk: who examines an archive does not wait for it."""
+    began = time.monotonic()
+    try_folder(tmp_path, read_only=True)
+    assert time.monotonic() - began < 1
 
 
 @pytest.mark.parametrize(
