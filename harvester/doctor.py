@@ -57,7 +57,7 @@ from harvester.platform.wire import header_number
 from harvester.settings import Resolved, Settings
 from harvester.wording import counted, duration_text, size_text
 
-WORST_FIRST = (6, 4, 2, 5)
+WORST_FIRST = (8, 6, 4, 2, 5)
 """Exit codes, in the order of docs/exit-codes.md."""
 
 PATIENCE_SECONDS = 30.0

@@ -179,7 +179,7 @@ async def test_a_ledger_that_was_cut_after_its_run_had_closed_is_told(
     assert not [warning for warning in (await harvests.run()).warnings if "seal" in warning]
 
 
-@pytest.mark.parametrize("command", ["run", "status", "plan"])
+@pytest.mark.parametrize("command", ["run", "status", "plan", "doctor"])
 async def test_a_ledger_that_is_noise_is_told_with_what_to_do(harvests: Harvests, command: str) -> None:
     """Each command refuses it (8) and says where it lies and how to go on, once; without it the archive is as it was."""
     await harvests.run()

@@ -16,16 +16,18 @@ from pathlib import Path
 
 import msgspec
 
-from harvester.archive import disk
+from harvester.archive import disk, ledger
 from harvester.archive.local import LocalState
 from harvester.archive.mark import TRIAL, Mark
 from harvester.archive.mounts import LAYERS, MEMORY, Mount, read_mount
 from harvester.archive.store import DEFAULT_MIN_FREE_BYTES, SMALL_DISK_SHARE
 from harvester.archive.trial import trial_folder, try_folder
-from harvester.errors import HarvestError, StorageError
+from harvester.errors import HarvestError, LedgerError, StorageError
 
 ARCHIVE = "archive"
 LOCAL_STATE = "local state"
+LOOKED_AT_RUNS = 100
+"""Of the newest that many: it is done in milliseconds, and `verify` reads all."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +81,7 @@ def examine_archive(
         "" if is_there else f"the archive's folder does not exist, and in the nearest above it, {place}: ",
         read_only=read_only,
     )
+    findings += _ledgers(local.archive) if mark else []
     findings.append(_room(place, min_free_bytes))
     findings += lasting(place, read_mount(place))
     return Ground(findings=findings, mark=mark)
@@ -119,6 +122,15 @@ def _tried(place: Path, where: str, *, read_only: bool) -> list[Finding]:
         f"{place} can be written: files are made durable, renamed and never written over; names of 100 bytes are taken"
     )
     return [good(ARCHIVE, said), *notes, *_left_behind(place)]
+
+
+def _ledgers(archive: Path) -> list[Finding]:
+    """Tell of a ledger among the newest that nobody can read: every command but `verify` would end because of it."""
+    try:
+        ledger.first_lines(archive, newest=LOOKED_AT_RUNS)
+    except (LedgerError, StorageError) as error:
+        return [bad(ARCHIVE, error, "see `harvester verify`")]
+    return []
 
 
 def _left_behind(place: Path) -> list[Finding]:

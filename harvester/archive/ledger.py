@@ -109,10 +109,14 @@ def run_ids_of(archive: Path, *commands: str) -> list[str]:
     return [run_id for run_id, line in first_lines(archive) if (line.command or HARVEST) in commands]
 
 
-def first_lines(archive: Path) -> list[tuple[str, Line]]:
-    """Return the id and the first line of every run that has one, in the order of the chain."""
+def first_lines(archive: Path, newest: int = 0) -> list[tuple[str, Line]]:
+    """Return the id and the first line of every run that has one, in the order of the chain; of so many `newest` by their names.
+
+    Raises LedgerError, StorageError.
+    """
     with disk.guarded("read", archive / RUNS) as step:
-        started = [(_first_line(folder / LEDGER), folder.name) for folder in step.over(run_folders(archive))]
+        folders = sorted(run_folders(archive))[-newest:]  # 0: all
+        started = [(_first_line(folder / LEDGER), folder.name) for folder in step.over(folders)]
     begun = [(run_id, _line_of(run_id, raw)) for raw, run_id in started if raw is not None]
     return sorted(begun, key=lambda each: (each[1].seq, each[0]))
 
