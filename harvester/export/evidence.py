@@ -10,6 +10,7 @@ without a seal nothing can be proven: its ledger lines are handed over all the s
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -110,27 +111,32 @@ def _read(selection: Selection, key: str) -> bytes | None:
 
 
 def _lines(selection: Selection, found: Proven) -> Iterator[bytes]:
-    """Yield the ledger lines of the calls, byte for byte, in the order of the chain."""
+    """Yield the ledger lines of the calls, byte for byte, in the order of the chain: those by which the calls were chosen."""
     for run_id in found.runs:
-        wanted = selection.line_numbers(run_id)
-        next_number = next(wanted, None)
-        for number, raw in enumerate(selection.lines(run_key(run_id, LEDGER))):
-            if number == next_number:
+        key = run_key(run_id, LEDGER)
+        lines = selection.numbered_lines(run_id)
+        wanted = next(lines, None)
+        for number, raw in enumerate(selection.lines(key)):
+            if wanted is None:
+                break
+            if number == wanted[0]:
+                if hashlib.sha256(raw).hexdigest() != wanted[1]:
+                    selection.flawed(f"{key}: line {number + 1} is another than a moment before")
                 found.lines += 1
                 yield raw
-                next_number = next(wanted, None)
-                if next_number is None:
-                    break
+                wanted = next(lines, None)
+        if wanted is not None:
+            selection.flawed(f"{key} is shorter than a moment before")
 
 
 def _proofs(selection: Selection, seals: dict[str, Seal], at_once: int) -> Iterator[bytes]:
     """Yield the proofs of all ledger lines and files, run by run."""
     for run_id, seal in seals.items():
-        numbers = selection.line_numbers(run_id)
-        yield from _proven(selection, run_id, "ledger", numbers, (seal.ledger_merkle_root, seal.ledger_lines), at_once)
-        numbers = _manifest_numbers(selection, run_id)
+        lines = (number for number, _ in selection.numbered_lines(run_id))
+        yield from _proven(selection, run_id, "ledger", lines, (seal.ledger_merkle_root, seal.ledger_lines), at_once)
+        files = _manifest_numbers(selection, run_id)
         yield from _proven(
-            selection, run_id, "manifest", numbers, (seal.manifest_merkle_root, seal.manifest_lines), at_once
+            selection, run_id, "manifest", files, (seal.manifest_merkle_root, seal.manifest_lines), at_once
         )
 
 

@@ -104,10 +104,10 @@ class Selection(msgspec.Struct, kw_only=True):
         query = "SELECT run FROM line JOIN call USING (id) WHERE meant GROUP BY run ORDER BY min(seq)"
         return [row[0] for row in self.db.execute(query)]
 
-    def line_numbers(self, run_id: str) -> Iterator[int]:
-        """Yield which lines of a run's ledger, counted from 0, are of these calls."""
-        query = "SELECT number FROM line JOIN call USING (id) WHERE meant AND run = ? ORDER BY number"
-        return (row[0] for row in self.db.execute(query, (run_id,)))
+    def numbered_lines(self, run_id: str) -> Iterator[tuple[int, str]]:
+        """Return which lines of a run's ledger, counted from 0, are of these calls, and their SHA-256 in hex."""
+        query = "SELECT number, line.sha256 FROM line JOIN call USING (id) WHERE meant AND run = ? ORDER BY number"
+        return ((number, sha256) for number, sha256 in self.db.execute(query, (run_id,)))
 
     def line_hashes(self) -> Iterator[tuple[int, str]]:
         """Yield number and SHA-256 in hex of each ledger line of these calls, in the order of the chain."""

@@ -1,4 +1,4 @@
-"""An archive that is no longer in its place while an export reads it leads to no bundle that says something wrong."""
+"""An archive that changes, or goes away, while an export reads it leads to no bundle that says something wrong."""
 
 import itertools
 import shutil
@@ -8,7 +8,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from harvester.errors import MarkError
+from harvester.archive.layout import LEDGER, run_key
+from harvester.errors import DamagedError, MarkError
 from harvester.export.bundle import Made, Order, export
 from harvester.export.criteria import Criteria
 from tests.archive.sites import Site, call
@@ -86,3 +87,27 @@ def test_another_archive_in_its_place_is_told_or_changes_nothing(
         (tmp_path / "away").rename(site.root)
     assert refused
     assert whole
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda data: data.replace(b'"id":"5"', b'"id":"6"'), "line 2 is another than a moment before"),
+        (lambda data: data[: data.index(b"\n") + 1], "ledger.jsonl is shorter than a moment before"),
+    ],
+)
+async def test_a_ledger_that_has_changed_since_the_calls_were_chosen_is_damage(
+    site: Site, tmp_path: Path, change: Callable[[bytes], bytes], said: str
+) -> None:
+    """A run that is going on has no seal yet that would show it: an older copy of the archive may have come into its place."""
+    with site.run() as run:
+        await run.save(call(5, status="in-progress", recording_url=None, transcript=None))
+        ledger = site.root / run_key(run.id, LEDGER)
+
+        def swap() -> None:
+            ledger.write_bytes(change(ledger.read_bytes()))
+
+        order = Order(archive=site.root, target=tmp_path / "bundle", criteria=Criteria(ids=("5",)))
+        with pytest.raises(DamagedError, match=said):
+            exported_while(order, swap, at=len(list((site.root / "runs").iterdir())))
+    assert not (tmp_path / "bundle").exists()
