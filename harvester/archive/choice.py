@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,8 +22,16 @@ from harvester.archive.selecting import check_days, check_ids, check_number, dig
 from harvester.errors import ConfigError
 from harvester.model import Entry
 
-Numbers = Callable[[Entry], frozenset[str] | None]
-"""Returns the digits of a call's phone numbers; None where none of its rows can be read."""
+
+class Known(NamedTuple):
+    """The digits of a call's phone numbers, in all versions of its row; `is_all` unless one of them is missing."""
+
+    numbers: frozenset[str]
+    is_all: bool = True
+
+
+Numbers = Callable[[Entry], Known]
+"""Returns what is known of a call's phone numbers."""
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +58,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         if self.number is None:
             return True
         known = numbers(entry)
-        return in_doubt if known is None else digits_of(self.number) in known
+        return digits_of(self.number) in known.numbers or (in_doubt and not known.is_all)
 
 
 def check_choice(choice: Choice) -> None:
@@ -61,8 +70,8 @@ def check_choice(choice: Choice) -> None:
     check_days(choice.date_from, choice.date_to)
 
 
-def chosen(checkpoint: Checkpoint, choice: Choice, numbers: Numbers) -> Iterator[Entry]:
-    """Yield the entries of the calls that are meant.
+def chosen(checkpoint: Checkpoint, choice: Choice, numbers: Numbers, *, in_doubt: bool = False) -> Iterator[Entry]:
+    """Yield the entries of the calls that are meant; `in_doubt`: those too of which nobody can tell.
 
     Raises ConfigError for an id that the archive does not know, StorageError.
     """
@@ -70,14 +79,14 @@ def chosen(checkpoint: Checkpoint, choice: Choice, numbers: Numbers) -> Iterator
         known = checkpoint.find(choice.ids)
         check_ids(choice.ids, known)
     entries = (known[each] for each in dict.fromkeys(choice.ids)) if choice.ids else checkpoint.entries()
-    return (entry for entry in entries if choice.covers(entry, numbers, in_doubt=False))
+    return (entry for entry in entries if choice.covers(entry, numbers, in_doubt=in_doubt))
 
 
 def numbers_in(archive: Path) -> Numbers:
     """Return what reads the phone numbers of calls from their rows in the archive, each call's once."""
-    last: tuple[str, frozenset[str] | None] = "", None
+    last: tuple[str, Known] = "", Known(frozenset())
 
-    def numbers(entry: Entry) -> frozenset[str] | None:
+    def numbers(entry: Entry) -> Known:
         nonlocal last
         if last[0] != entry.id:  # several holds ask for the same call, one after the other
             last = entry.id, _read(archive, entry)
@@ -86,14 +95,14 @@ def numbers_in(archive: Path) -> Numbers:
     return numbers
 
 
-def _read(archive: Path, entry: Entry) -> frozenset[str] | None:
+def _read(archive: Path, entry: Entry) -> Known:
     found: set[str] = set()
-    is_read = False
+    is_all = True
     for version in range(1, entry.version + 1):
         path = archive / versioned(entry.place, version, "json")
         if disk.file_bytes(path) is None:
+            is_all = False
             continue
         with disk.guarded("read", path):
             found |= row_numbers(path.read_bytes())
-        is_read = True
-    return frozenset(found) if is_read else None
+    return Known(frozenset(found), is_all)

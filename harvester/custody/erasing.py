@@ -49,7 +49,7 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     pages: int  # kept list pages among the files: they show other calls too
     already: tuple[str, ...]  # ids of the calls that were erased before
-    unknown_numbers: int  # calls that a phone number may be meant to select, and whose rows are missing
+    doubtful: int  # calls that may be meant: rows are missing that may bear the number, or they have no day
     mended: tuple[str, ...] = ()  # ids of runs that had been cut off
     failures: tuple[str, ...] = ()  # why files could not be removed
     seal: tuple[str, ...] = ()  # who has vouched for the seal of that run, and what of that could not be had
@@ -69,7 +69,7 @@ class _Selection(msgspec.Struct, frozen=True, kw_only=True):
 
     tombs: list[Tomb]
     already: tuple[str, ...]
-    unknown_numbers: int
+    doubtful: int
 
 
 def erase(resolved: Resolved, choice: Choice, *, execute: bool) -> Erasure:
@@ -107,23 +107,27 @@ def _select(archive: Path, checkpoint: Checkpoint, choice: Choice, *, may_be_don
     Raises ConfigError where one is on hold, or nothing is left to erase, unless it `may_be_done`.
     """
     numbers = numbers_in(archive)
-    unknown = 0
-
-    def told(entry: Entry) -> frozenset[str] | None:
-        nonlocal unknown
-        known = numbers(entry)
-        unknown += known is None and not entry.erased
-        return known
-
-    entries = list(chosen(checkpoint, choice, told))
+    entries: list[Entry] = []
+    doubtful = 0
+    for entry in chosen(checkpoint, choice, numbers, in_doubt=True):
+        if choice.covers(entry, numbers, in_doubt=False):
+            entries.append(entry)
+        elif not entry.erased:
+            doubtful += 1
     _refuse_held(archive, entries)
     tombs = tombs_of(archive, entries)
     already = tuple(tomb.entry.id for tomb in tombs if tomb.entry.erased and not tomb.graves)
     left = [tomb for tomb in tombs if tomb.graves or not tomb.entry.erased]
     if not left and not may_be_done:
         what = f"the call {already[0]!a} is erased already" if len(already) == 1 else "all of them are erased already"
-        raise ConfigError(f"nothing to erase: {what if already else 'no archived call is selected'}")
-    return _Selection(tombs=left, already=already, unknown_numbers=unknown)
+        what = what if already else "no archived call is selected"
+        raise ConfigError(f"nothing to erase: {what}{f'; but {_doubt_text(doubtful)}' if doubtful else ''}")
+    return _Selection(tombs=left, already=already, doubtful=doubtful)
+
+
+def _doubt_text(calls: int) -> str:
+    """Say that some calls may be meant, and are left alone."""
+    return f"of {counted(calls, 'call')} nobody can tell: a row is missing that may bear the number, or the call has no day"
 
 
 def _refuse_held(archive: Path, entries: Iterable[Entry]) -> None:
@@ -152,7 +156,7 @@ def _told(archive: Path, selection: _Selection, deed: Deed | None = None) -> Era
         size_bytes=sum(call.size_bytes for call in calls),
         pages=sum(grave.file.role == PAGE for call in calls for grave in call.files),
         already=selection.already,
-        unknown_numbers=selection.unknown_numbers,
+        doubtful=selection.doubtful,
         mended=tuple(deed.mended) if deed else (),
         failures=tuple(map(str, deed.failures)) if deed else (),
     )
@@ -172,10 +176,8 @@ def erasure_text(erasure: Erasure) -> str:
         lines.append(f"note: {counted(erasure.pages, 'kept list page')} among them, which may show other calls too")
     if erasure.already:
         lines.append(f"note: {counted(len(erasure.already), 'call')} of the selected erased before, left alone")
-    if erasure.unknown_numbers:
-        lines.append(
-            f"note: of {counted(erasure.unknown_numbers, 'call')} nobody can tell the number, because no row of it lies there"
-        )
+    if erasure.doubtful:
+        lines.append(f"note: {_doubt_text(erasure.doubtful)}; left alone")
     lines += [f"mended: the run {run} was cut off; its files are in order now" for run in erasure.mended]
     lines += [f"not removed: {failure}" for failure in erasure.failures[:SHOWN]]
     what = f"{counted(len(erasure.calls), 'call')}, {counted(erasure.files, 'file')}, {size_text(erasure.size_bytes)}"

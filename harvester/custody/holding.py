@@ -144,9 +144,9 @@ def choice_text(choice: Choice) -> str:
 
 
 def _covered(desk: Desk, choice: Choice) -> int:
-    """Count the archived calls that are meant. Raises ConfigError for an id that the archive does not know, or has erased."""
+    """Count the archived calls that are meant, or may be. Raises ConfigError for an id that is not known, or erased."""
     numbers = numbers_in(desk.root)
-    found = list(chosen(desk.checkpoint, choice, numbers))
+    found = list(chosen(desk.checkpoint, choice, numbers, in_doubt=True))
     if choice.ids and (erased := [entry.id for entry in found if entry.erased]):
         raise ConfigError(f"--id: the call {erased[0]!a} is erased: there is nothing left of it to hold")
     return sum(not entry.erased for entry in found)

@@ -96,6 +96,19 @@ def test_calls_are_chosen_by_number(filled: Site, resolved: Resolved) -> None:
     assert ids(erase(resolved, of_bob, execute=False)) == ["2"]
 
 
+def test_calls_that_may_be_meant_are_left_alone_and_counted(filled: Site, resolved: Resolved) -> None:
+    """Nobody is told that nothing of a caller is left while a row is missing that may bear his number, an older one too."""
+    (filled.root / "2025/08/04/3.json").unlink()
+    with pytest.raises(
+        ConfigError, match="no archived call is selected; but of 1 call nobody can tell: a row is missing"
+    ):
+        erase(resolved, Choice(number="+4912345678"), execute=True)
+    (filled.root / "2025/08/04/2.json").unlink()
+    shown = erase(resolved, Choice(number=ANN), execute=False)
+    assert (ids(shown), shown.doubtful) == (["1"], 2)
+    assert "note: of 2 calls nobody can tell" in erasure_text(shown)
+
+
 def test_calls_are_chosen_by_days(filled: Site, resolved: Resolved) -> None:
     """The first and the last day belong to it; a call without a day lies in none."""
     late = Choice(date_from=dt.date(2025, 8, 5))

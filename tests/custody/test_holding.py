@@ -161,8 +161,12 @@ def test_a_call_whose_numbers_nobody_knows_is_held(filled: Site, resolved: Resol
     """A hold by number covers a call whose row is lost: it might be one of them. Erasing by number leaves it and says so."""
     (filled.root / "2025/08/04/3.json").unlink()
     shown = erase(resolved, Choice(number=ANN), execute=False)
-    assert ([each.id for each in shown.calls], shown.unknown_numbers) == (["1", "2"], 1)
-    add_hold(resolved, Choice(number=ANN))
+    assert ([each.id for each in shown.calls], shown.doubtful) == (["1", "2"], 1)
+    assert (
+        add_hold(resolved, Choice(number=ANN)).holds[0].calls
+        == list_holds(resolved, released=False).holds[0].calls
+        == 3
+    )
     assert refused(resolved, "3")
 
 
