@@ -30,7 +30,8 @@ def find_strangers(archive: Path, books: Books, portion: Portion, result: Verifi
         )
     for key in strange:
         if key not in named:
-            result.find("unexpected", key, "no such file", "a file")
+            what = "a symbolic link" if os.path.islink(archive / key) else "a file"  # noqa: PTH114 - it never raises
+            result.find("unexpected", key, "no such file", what)
 
 
 def _keys(archive: Path, portion: Portion) -> Iterator[str]:

@@ -173,7 +173,9 @@ def test_a_symbolic_link_in_the_place_of_a_folder_is_found(root: Path, key: str)
     """A folder that lies elsewhere is not in the archive."""
     (root / key).rename(root.parent / "outside")
     (root / key).symlink_to(root.parent / "outside")
-    assert ("unexpected", key) in found(verify(root))
+    result = verify(root)
+    assert ("unexpected", key) in found(result)
+    assert "a symbolic link" in [each.found for each in result.findings if each.path == key]
 
 
 def rename_in_ledger(root: Path, key: str) -> None:
