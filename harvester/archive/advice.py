@@ -23,6 +23,11 @@ ADVICE = {
     errno.EHOSTUNREACH: "the machine that serves the share cannot be reached; mend the network and run again",
     errno.ETIMEDOUT: "the machine that serves the share does not answer in time; wait until it does and run again",
     errno.ENOMEM: "there is not enough memory; give the process or the machine more, and run again: what is saved stays",
+    errno.ENOTDIR: "a file lies where a folder is to be; move it away, or name another folder",
+    errno.EISDIR: "a folder lies where a file is to be; move it away, and run again",
+    errno.EEXIST: "something else lies there already; move it away, or name another folder",
+    errno.ELOOP: "links lead round in a circle there; name the folder itself",
+    errno.ENAMETOOLONG: "the path is too long for this file system; name a folder with a shorter one",
     errno.EFBIG: "the file is too large for this file system, or for the limit of this process (ulimit -f)",
 }
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

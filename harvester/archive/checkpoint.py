@@ -20,7 +20,7 @@ from typing import Any, Self
 import msgspec
 
 from harvester.archive import ledger
-from harvester.archive.database import DAMAGED, remove, storage
+from harvester.archive.database import DAMAGED, remove, storage, wants_room
 from harvester.archive.layout import UNDATED
 from harvester.archive.ledger import HARVEST, RUN_STARTED, Position
 from harvester.archive.table import COLUMNS, FORMAT, LEARN, LEFT_OUT, SCHEMA, UNSETTLED, entry_from, entry_of, row_of
@@ -54,11 +54,14 @@ class Checkpoint:
     def caught_up(cls, path: Path, archive: Path, archive_id: str) -> Self:
         """Open the checkpoint at `path` and read on to the ledger's end; rebuild it when it does not fit the ledger.
 
-        Raises LedgerError when the ledger itself does not hold together, StorageError.
+        Raises LedgerError when the ledger itself does not hold together, StorageError; the file stays where its disk is full.
         """
         try:
             return cls._read_to_the_end(path, archive, archive_id)
         except UNFIT as error:
+            with storage(path):
+                if wants_room(path, error):  # a new one would need as much
+                    raise
             reason = str(error).partition("; ")[0]  # what to do is said where that fails, too
             log.warning("the checkpoint %s does not fit the archive (%s); rebuilding it from the ledgers", path, reason)
         remove(path)

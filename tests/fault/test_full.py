@@ -1,5 +1,6 @@
 """Row 14: the disk is full at any point, of bytes or of files; a file may not grow; too little is free to begin with."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,28 @@ async def test_a_full_local_disk_ends_the_run(platform: Platform, undisturbed: T
     """The checkpoint and the log lie on another disk than the archive, and that is full: exit 6 that names it."""
     scene = Scene(platform, tmp_path, state=tmp_path / "disk" / "state")
     assert await full(scene, undisturbed, tmp_path / "disk", "size=48k", told=str(tmp_path / "disk"))
+
+
+@needs_mounts
+async def test_a_checkpoint_whose_disk_is_full_is_kept(platform: Platform, undisturbed: Tree, tmp_path: Path) -> None:
+    """It is not said to be damaged, nor rebuilt: a new one would need as much. Exit 6 that says what to do."""
+    disk = tmp_path / "disk"
+    scene = Scene(platform, tmp_path, state=disk / "state")
+    disk.mkdir()
+    with memory(disk, "size=400k"):
+        await scene.ends("--limit", "1")
+        (checkpoint,) = scene.state.glob("*/checkpoint.db")
+        number = checkpoint.stat().st_ino
+        with (disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+            while filler.write(bytes(4096)):
+                pass
+        ended = await scene.ends()
+        assert_storage_error(ended, f"cannot write the checkpoint {checkpoint}: the disk is full; make room")
+        assert "rebuilding" not in ended.said
+        assert checkpoint.stat().st_ino == number
+        assert_holds(scene, ended, undisturbed)
+        (disk / "filler").unlink()
+        await assert_converges(scene, undisturbed)
 
 
 @pytest.mark.skipif(not Path("/usr/bin/prlimit").exists(), reason="needs prlimit, of util-linux")
