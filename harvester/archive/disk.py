@@ -15,6 +15,7 @@ import os
 import shutil
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +31,10 @@ if sys.platform != "win32":
 
 UNLOCKABLE = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL, errno.ENOSYS})
 """What file systems that know no such lock answer."""
+
+LOOK_AGAIN_SECONDS = 0.02
+GLANCE_SECONDS = 0.5
+"""How long a run waits for a lock: `status` and `doctor` hold it for an instant, to see whether a run does."""
 
 READ_BLOCK_BYTES = 1024 * 1024
 WRITING = os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
@@ -209,8 +214,8 @@ def names(folder: Path) -> list[str]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[bool]:
-    """Hold the kernel's lock on a folder for the block; give False when another process holds it.
+def locked(folder: Path, wait_seconds: float = 0.0) -> Iterator[bool]:
+    """Hold the kernel's lock on a folder for the block; give False when another process holds it for all of `wait_seconds`.
 
     Where the file system or the system knows no such lock, it is as if it were held.
     """
@@ -221,7 +226,9 @@ def locked(folder: Path) -> Iterator[bool]:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with guarded("lock", folder):
-            held = _lock(handle)
+            until = time.monotonic() + wait_seconds
+            while not (held := _lock(handle)) and time.monotonic() < until:
+                time.sleep(LOOK_AGAIN_SECONDS)
         yield held
     finally:
         os.close(handle)

@@ -50,11 +50,14 @@ class LocalState:
         self._known = self.folder / KNOWN
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the archive's lock. A lock left behind by a dead process is none. Raises LockedError."""
+    def locked(self, wait_seconds: float = disk.GLANCE_SECONDS) -> Iterator[None]:
+        """Hold the archive's lock. A lock left behind by a dead process is none.
+
+        Raises LockedError when another process holds it for all of `wait_seconds`.
+        """
         with disk.guarded("create the folder", self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self._lock, timeout=0)
+        lock = filelock.FileLock(self._lock, timeout=wait_seconds)
         with disk.guarded("lock", self.folder):
             try:
                 lock.acquire()
@@ -72,7 +75,7 @@ class LocalState:
         if not disk.exists(self._lock):
             return False
         try:
-            with self.locked():
+            with self.locked(wait_seconds=0):
                 return False
         except LockedError:
             return True

@@ -100,7 +100,7 @@ def hold(folder: Path) -> Iterator[None]:
     The folder is locked and not the mark in it: on an SMB share Linux turns the lock on a file into one that keeps its readers
     out (flock(2), since 5.5), and NFS gives none without the right to write. That on a folder stays in the kernel.
     """
-    with disk.locked(folder) as held:
+    with disk.locked(folder, disk.GLANCE_SECONDS) as held:
         if not held:
             raise LockedError(
                 f"another run, with another state folder, is at work on the archive {folder}; "

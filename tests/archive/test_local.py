@@ -4,15 +4,18 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from harvester.archive import disk
 from harvester.archive.layout import MARK
 from harvester.archive.local import LocalState
-from harvester.archive.mark import check_owner, read_mark, write_mark
+from harvester.archive.mark import check_owner, hold, read_mark, write_mark
 from harvester.errors import ConfigError, LockedError, MarkError, StorageError
 from tests.archive.sites import OWNER, PLATFORM
 
@@ -59,6 +62,27 @@ def test_the_lock_of_a_killed_run_is_taken_over(state: LocalState, tmp_path: Pat
         holder.wait()
         with state.locked():
             pass
+
+
+@pytest.mark.parametrize("which", ["local", "folder"])
+def test_a_run_is_not_refused_because_somebody_looks_whether_there_is_one(
+    state: LocalState, tmp_path: Path, which: str
+) -> None:
+    """`status` holds a lock for an instant, to see whether a run does: one that begins just then waits for it."""
+    folder = tmp_path / "calls"
+    folder.mkdir()
+    looking, never = threading.Event(), threading.Event()
+
+    def look() -> None:
+        with state.locked(wait_seconds=0) if which == "local" else disk.locked(folder):
+            looking.set()
+            never.wait(0.05)
+
+    with ThreadPoolExecutor() as pool:
+        looked = pool.submit(look)
+        assert looking.wait(10)
+        with state.locked() if which == "local" else hold(folder):
+            looked.result()
 
 
 def test_whether_a_run_is_going_on_can_be_asked(state: LocalState, tmp_path: Path) -> None:
