@@ -17,7 +17,7 @@ import click
 from harvester import logs
 from harvester.errors import HarvestError, StorageError
 from harvester.exhaustion import NO_MEMORY, PERHAPS_MEMORY, is_memory_limited, is_want_of_memory
-from harvester.streams import say
+from harvester.streams import tell
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +53,10 @@ def _end_by(command: Callable[[], object]) -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        say("harvester: interrupted")
+        tell("harvester: interrupted")
         sys.exit(EXIT_INTERRUPTED)
     except HarvestError as error:
-        say(logs.escaped(f"harvester: {error}"))  # a line break in it must not forge a line
+        tell(logs.escaped(f"harvester: {error}"))  # a line break in it must not forge a line
         logs.note_in_file(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:
@@ -65,12 +65,12 @@ def _end_by(command: Callable[[], object]) -> None:
         if is_want_of_memory(error):
             raise
         if is_memory_limited():  # the parser may call it bad syntax, OpenSSL a missing cipher
-            say(logs.escaped(f"harvester: {type(error).__name__}: {error}; {PERHAPS_MEMORY}"))
+            tell(logs.escaped(f"harvester: {type(error).__name__}: {error}; {PERHAPS_MEMORY}"))
             logs.note_in_file(traceback.format_exc())
             sys.exit(HarvestError.exit_code)
         if isinstance(error, OSError):
-            say(f"harvester: cannot write the output: {error.strerror or error}")
+            tell(f"harvester: cannot write the output: {error.strerror or error}")
             os._exit(StorageError.exit_code)
         log.exception("unexpected error")
-        say(f"harvester: {UNEXPECTED}")
+        tell(f"harvester: {UNEXPECTED}")
         sys.exit(HarvestError.exit_code)

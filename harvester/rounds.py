@@ -35,7 +35,7 @@ from harvester.progress import Progress
 from harvester.report import Account
 from harvester.settings import Resolved, Settings
 from harvester.showing import heading
-from harvester.streams import say, tell
+from harvester.streams import tell
 from harvester.vigil import VIGIL
 from harvester.wording import counted
 
@@ -74,7 +74,7 @@ def _run_alone(meant: Meant, harvest: Harvest) -> int:
         raise
     deliver(settings, account.as_json())
     if text := _text_of(account, settings):
-        say(text)
+        tell(text)
     return account.exit_code
 
 

@@ -322,6 +322,17 @@ async def test_a_closed_screen_is_no_reason_to_fail(harvests: Harvests) -> None:
     assert harvests.files()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(("key", "exit_code"), [("", 0), ("revoked", 4)])
+async def test_a_screen_that_takes_nothing_changes_no_exit_code(harvests: Harvests, key: str, exit_code: int) -> None:
+    """What cron sends to a full disk is lost; how the run has ended is told by its exit code all the same."""
+    line = " ".join([*command("run"), "2>/dev/full"])
+    environment = {**harvests.environment, "PATH": os.environ["PATH"], "HOME": str(harvests.folder)}
+    environment |= {"HARVESTER_API_KEY": key} if key else {}
+    done = await anyio.run_process(line, check=False, env=environment, cwd=harvests.folder)
+    assert (done.returncode, done.stdout) == (exit_code, b"")
+
+
 async def test_the_demo_says_what_to_type(tmp_path: Path) -> None:
     """Started from an environment that is not active, it names the program by its path, so that its lines can be pasted."""
     started = str(Path(sys.executable).parent / "harvester")
