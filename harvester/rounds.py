@@ -70,12 +70,11 @@ def _run_alone(meant: Meant, harvest: Harvest) -> int:
         _keep_log(settings, local)
         account = _harvested(meant.first, harvest)
     except HarvestError as error:  # it has not begun; whoever reads the report in the morning must not find yesterday's
-        deliver(settings, Account.of_nothing(_archive_of(meant.first), error).as_json())
+        _delivered(settings, Account.of_nothing(_archive_of(meant.first), error).as_json(), error.exit_code)
         raise
-    deliver(settings, account.as_json())
     if text := _text_of(account, settings):
         tell(text)
-    return account.exit_code
+    return _delivered(settings, account.as_json(), account.exit_code)
 
 
 def _run_round(meant: Meant, harvest: Harvest) -> int:
@@ -96,8 +95,13 @@ def _run_round(meant: Meant, harvest: Harvest) -> int:
     code = worst(account.exit_code for _, account in done)
     if len(done) > 1 and (code or not settings.quiet):
         tell(_summary(done, code))
+    return _delivered(settings, _document(done), code)
+
+
+def _delivered(settings: Settings, document: bytes, code: int) -> int:
+    """Give the document to the machines that asked for it; return the `code`, or a worse one where they cannot have it."""
     try:
-        deliver(settings, _document(done))
+        deliver(settings, document)
     except ConfigError as error:
         tell(logs.escaped(f"harvester: {error}"))
         return worst((code, error.exit_code))

@@ -307,6 +307,21 @@ async def test_a_run_that_cannot_begin_leaves_its_report(harvests: Harvests) -> 
     assert "refuses the API key" in log.read_text()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+async def test_a_report_that_cannot_be_written_hides_no_account(platform: Platform, harvests: Harvests) -> None:
+    """The account is on the screen, and what befell the run decides the exit code where that is worse."""
+    done = await harvests.cli("run", "--report-json", "/dev/full")
+    assert done.returncode == 2
+    assert b"complete: everything that the platform lists is settled" in done.stderr
+    assert done.stderr.endswith(
+        b"cannot write /dev/full: the disk is full; make room and run again: what is saved stays\n"
+    )
+    platform.faults.add(Fault(where="list", kind="status", code=401))
+    assert (await harvests.cli("run", "--report-json", "/dev/full")).returncode == 4
+    done = await harvests.cli("run", "--report-json", "/dev/full", HARVESTER_API_KEY="revoked")
+    assert (done.returncode, b"refuses the API key" in done.stderr) == (4, True)
+
+
 async def test_a_slip_in_a_variable_is_told(harvests: Harvests) -> None:
     """A variable that begins like ours and means nothing is named."""
     done = await harvests.cli("config", HARVESTER_PERPAGE="5")
