@@ -105,7 +105,10 @@ ARROWS: dict[str, Forbidden] = {
     "export makes no signature and no stamp, and one module of it looks at them": lambda i: (
         within(i.by, "export")
         and within(i.of, "evidence")
-        and not (within(i.by, "export.vouched") and within(i.of, "evidence.signature", "evidence.stamp"))
+        and not (
+            within(i.by, "export.vouched")
+            and within(i.of, "evidence.signature", "evidence.stamp", "evidence.certificates")
+        )
     ),
     "the script that a bundle brings along stands alone": lambda i: (
         (within(i.by, "export.check_proofs") and ours(i)) or within(i.of, "export.check_proofs")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from harvester.archive import disk
+from harvester.archive import disk, ledger
 from harvester.archive.layout import LEDGER, MANIFEST, MARK, SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
 from harvester.archive.mark import require_mark
 from harvester.archive.merkle import inclusion_proofs
@@ -32,6 +32,9 @@ SCRIPT = "check_proofs.py"
 
 LARGEST_BYTES = 1024 * 1024
 """Of a seal, and of what signs and stamps it: chains of certificates have some 10 kB."""
+
+MARK_NAMED = f"  {MARK}".encode()
+"""How a line of a manifest ends that names the mark: the first run's has one."""
 
 PROOFS_AT_ONCE = 20_000
 """About 30 MB. Each further so many of a run cost another pass over its lines."""
@@ -54,7 +57,7 @@ def write_evidence(selection: Selection, bag: Bag, at_once: int = PROOFS_AT_ONCE
     found = Proven(runs=selection.runs())
     archive_id = require_mark(selection.inside.root).archive_id
     seals = {run_id: seal for run_id in found.runs if (seal := _add_seal(selection, bag, archive_id, run_id, found))}
-    bag.add(f"{FOLDER}/{MARK}", selection.lines(MARK))
+    bag.add(f"{FOLDER}/{MARK}", [_mark(selection)])
     bag.add(f"{FOLDER}/{LEDGER}", _lines(selection, found))
     bag.add(f"{FOLDER}/proofs.jsonl", _proofs(selection, seals, at_once))
     bag.add(f"{FOLDER}/{SCRIPT}", [Path(__file__).with_name(SCRIPT).read_bytes()])
@@ -83,6 +86,17 @@ def _add_seal(selection: Selection, bag: Bag, archive_id: str, run_id: str, foun
         return None
     found.vouched.look_at(selection, run_id, data, beside)
     return seal
+
+
+def _mark(selection: Selection) -> bytes:
+    """Return the archive's mark, which names platform and account; that it is the one of the first run is looked at."""
+    data = b"".join(selection.lines(MARK))
+    manifest = run_key(next(iter(ledger.run_ids(selection.inside.root))), MANIFEST)
+    if disk.exists(selection.inside.root / manifest):
+        digests = [raw[:64] for raw in selection.lines(manifest) if raw.rstrip(b"\n")[64:] == MARK_NAMED]
+        if digests and digests != [hashlib.sha256(data).hexdigest().encode()]:
+            selection.flawed(f"{MARK} is not the one that {manifest} names")
+    return data
 
 
 def _miss(selection: Selection, run_id: str) -> None:

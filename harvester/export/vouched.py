@@ -15,6 +15,7 @@ import msgspec
 
 from harvester.archive.layout import SIGNATURE, STAMP, STAMP_CHAIN, run_key
 from harvester.errors import ConfigError, EvidenceError
+from harvester.evidence.certificates import roots_are_whole
 from harvester.evidence.signature import check_novalidate, is_installed
 from harvester.evidence.stamp import check_stamp, require_extra
 from harvester.export.selection import Selection
@@ -78,9 +79,13 @@ class Vouched(msgspec.Struct, kw_only=True):
             return True
         chain = selection.inside.root / run_key(run_id, STAMP_CHAIN)
         try:
-            if beside[STAMP_CHAIN] is None:
+            kept = beside[STAMP_CHAIN]
+            if kept is None:
                 raise EvidenceError(f"the certificates of the stamp, {STAMP_CHAIN}, do not lie beside it")
-            self.authorities.add(check_stamp(stamp, seal, beside[SIGNATURE], chain).authority)
+            found = check_stamp(stamp, seal, beside[SIGNATURE], chain)
+            if found.chain_pem != kept or not roots_are_whole(kept):
+                raise EvidenceError(f"the certificates in {STAMP_CHAIN} are not those of the stamp")
+            self.authorities.add(found.authority)
         except EvidenceError as error:
             said = str(error).replace(str(chain), STAMP_CHAIN).partition("; name the file")[0]
             selection.flawed(f"{run_key(run_id, STAMP)}: {said}")

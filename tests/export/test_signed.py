@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harvester.archive.layout import SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
-from harvester.errors import DamagedError
+from harvester.archive.layout import MARK, SEAL, SIGNATURE, STAMP, STAMP_CHAIN, run_key
+from harvester.errors import DamagedError, LedgerError, MarkError
 from tests.archive.sites import Site, flip_bit
 from tests.evidence.tsa import Authority
 from tests.export.bundles import exported_to, info_of, key, sign, stamp, typed
@@ -173,3 +173,25 @@ def test_stamps_that_nobody_could_check_are_said_to_be_unchecked(
     note = "2 stamps NOT CHECKED, because what checks them is not installed where the bundle was made"
     assert (made.notes, made.unstamped_runs) == ((note,), ())
     assert note in (tmp_path / "bundle" / "CERTIFICATE.md").read_text()
+
+
+@pytest.mark.parametrize("nth", range(5))
+def test_no_flipped_bit_is_handed_over(site: Site, tmp_path: Path, nth: int) -> None:
+    """Wherever it is: in a file of a call, the mark, a ledger, a manifest, a seal, or in what signs and stamps it."""
+    sign(site, key(tmp_path, "mine"))
+    stamp(site, Authority(tmp_path / "tsa"))
+    for path in sorted(path for path in site.root.rglob("*") if path.is_file() and path.name != "run.json"):
+        at = (2 * nth + 1) * path.stat().st_size // 10
+        flip_bit(path, at, nth)
+        with pytest.raises((LedgerError, MarkError)):  # the one of damage among them
+            exported_to(site, tmp_path / "bundle")
+        flip_bit(path, at, nth)
+    exported_to(site, tmp_path / "bundle")
+
+
+def test_a_mark_that_was_altered_is_damage(site: Site, tmp_path: Path) -> None:
+    """It names platform and account, which stand in the certificate; the first run's manifest has its hash."""
+    mark = site.root / MARK
+    mark.write_bytes(mark.read_bytes().replace(b"owner@", b"other@"))
+    with pytest.raises(DamagedError, match=rf"{MARK} is not the one that runs/.*/manifest-sha256.txt names"):
+        exported_to(site, tmp_path / "bundle")
