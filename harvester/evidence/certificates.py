@@ -23,7 +23,7 @@ LARGEST_CA_BYTES = 4 * 1024 * 1024
 
 def roots_of(ca: Path | None) -> list[Certificate]:
     """Return the certificates of a PEM file, or those that this machine trusts. Raises EvidenceError."""
-    from cryptography.x509 import load_pem_x509_certificates
+    from cryptography.x509 import InvalidVersion, load_pem_x509_certificates
 
     if ca is None:
         if not (trusted := _roots_of_machine()):
@@ -37,9 +37,22 @@ def roots_of(ca: Path | None) -> list[Certificate]:
     except OSError as error:
         raise EvidenceError(f"the file of authorities {ca} cannot be read: {error.strerror}") from None
     try:
-        return load_pem_x509_certificates(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about numbers that a future version of cryptography will refuse
+            found = load_pem_x509_certificates(data)
+        # they are read no further than they are asked, and rfc3161-client panics at what OpenSSL refuses
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=b"".join(map(_der, found)))
+    except (ssl.SSLError, InvalidVersion):
+        raise EvidenceError(f"{ca} holds a certificate that cannot be read") from None
     except ValueError:
         raise EvidenceError(f"{ca} holds no certificates in PEM") from None
+    return found
+
+
+def _der(certificate: Certificate) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return certificate.public_bytes(Encoding.DER)
 
 
 @functools.cache

@@ -10,7 +10,7 @@ import pytest
 from harvester.errors import ConfigError, EvidenceError
 from harvester.evidence.authority import ask
 from harvester.evidence.stamp import check_stamp, query_for, require_extra, require_roots
-from tests.evidence.tsa import Authority, openssl_accepts
+from tests.evidence.tsa import Authority, broken_name, openssl_accepts
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is missing")
 
@@ -174,3 +174,14 @@ def test_a_file_of_authorities_that_is_none_is_told_first(tmp_path: Path) -> Non
     (tmp_path / "text.pem").write_text("hello")
     with pytest.raises(ConfigError, match=r"text\.pem holds no certificates in PEM"):
         require_roots(tmp_path / "text.pem")
+
+
+def test_a_root_that_nobody_can_read_is_refused(authority: Authority, tmp_path: Path) -> None:
+    """Before a run begins, and where a stamp is checked: what checks it would give up, and end the process."""
+    (tmp_path / "broken.pem").write_bytes(broken_name(authority.root.read_bytes()))
+    with pytest.raises(ConfigError, match=r"seal_tsa_ca: .*broken\.pem holds a certificate that cannot be read"):
+        require_roots(tmp_path / "broken.pem")
+    answer = authority.stamp(query_for(SEAL).der)
+    assert check_stamp(answer, SEAL, None, authority.root)
+    with pytest.raises(EvidenceError, match="holds a certificate that cannot be read"):
+        check_stamp(answer, SEAL, None, tmp_path / "broken.pem")

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -120,6 +121,12 @@ class Authority:
             yield self
         finally:
             await runner.cleanup()
+
+
+def broken_name(pem: bytes, name: bytes = b"Root") -> bytes:
+    """Return a certificate in PEM in which a name is no UTF-8, which shows only to who reads all of it."""
+    der = ssl.PEM_cert_to_DER_cert(pem.decode())
+    return ssl.DER_cert_to_PEM_cert(der.replace(name, b"\xff" * len(name))).encode()
 
 
 def openssl_accepts(
