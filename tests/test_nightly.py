@@ -338,7 +338,7 @@ async def test_every_third_run_is_a_full_one(platform: Platform, harvests: Harve
 
 
 async def test_the_first_recording_is_on_the_disk_before_the_third_page_is_there(tmp_path: Path) -> None:
-    """Downloads begin with the first page, before a long listing is surveyed and cut: a third one that never comes delays none."""
+    """Downloads begin with the first page, before a long listing is surveyed and cut: a third that never comes delays none."""
     async with serve(CallBook(count=1500, most_seconds=5)) as platform:
         harvests = Harvests(platform, tmp_path)
         platform.faults.add(Fault(where="list", kind="hang", after=2))
