@@ -7,6 +7,7 @@ It lies in the run's `parts` folder and is overwritten by every group, so it cos
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from harvester.archive.layout import FILE_KEY, LEDGER, PAGE_KEY, PARTS, run_key
 from harvester.model import File
 
 GROUP = f"{PARTS}/group.json"
+PART = re.compile(r"(?:page-)?\d+\.part", re.ASCII)
+"""The name of a file that has none in the archive yet."""
 
 
 def encoded(files: Iterable[File]) -> bytes:
@@ -53,6 +56,20 @@ def unwritten(archive: Path, run_id: str) -> list[File]:
             for file in line.files:
                 named.pop(file.path, None)
     return list(named.values())
+
+
+def sweep_parts(archive: Path, run_id: str) -> None:
+    """Remove what a run that was cut off had written and not named; its journal stays until the run is mended.
+
+    Nobody adopts it, and it may be what fills the disk. Nothing is removed behind a link. Raises StorageError.
+    """
+    folder = archive / run_key(run_id, PARTS)
+    with disk.guarded("remove", folder) as step:
+        if any(path.is_symlink() for path in (folder, *folder.parents[:2])):
+            return
+        for name in step.over(disk.names(folder)):
+            if PART.fullmatch(name):
+                (folder / name).unlink()
 
 
 def _is_ours(key: str) -> bool:

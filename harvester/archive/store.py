@@ -27,7 +27,7 @@ from harvester.archive.anchor import Anchor
 from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.closing import close_cut_off, finish_run, is_closed, seal_unsealed
 from harvester.archive.durability import Durability, is_local
-from harvester.archive.group import GROUP, encoded, unwritten, write_journal
+from harvester.archive.group import GROUP, encoded, sweep_parts, unwritten, write_journal
 from harvester.archive.layout import LEDGER, PARTS, RUN_ID, RUN_STAMP, RUNS, run_key
 from harvester.archive.ledger import Event, Ledger
 from harvester.archive.mark import require_mark
@@ -79,7 +79,6 @@ class Archive:
         Raises StorageError, LedgerError.
         """
         self._check_place()
-        self.check_room()
         mended = self._mend()
         self._ledger = Ledger(self.root / run_key(self.run_id, LEDGER), self._checkpoint.position)
         lines: list[Event] = [{"event": ledger.RUN_STARTED, "run": self.run_id, "seal": FORM, **about}]
@@ -233,12 +232,17 @@ class Archive:
     def _mend(self) -> list[Event]:
         """Make this run's folder, and close every run that could not close itself; return what the ledger is to say of each.
 
+        Room is looked for once their parts are gone, which may be what has filled the disk.
+
         What those have named without a line becomes this run's group before theirs go: a crash here loses sight of no file.
         """
         unbegun = ledger.unbegun_ids(self.root)
         begun = ledger.run_ids(self.root)
         closed = [run_id for run_id in begun if is_closed(self.root, run_id)]
         cut_off = sorted(set(begun) - set(closed), key=begun.index)
+        for run_id in (*unbegun, *cut_off):
+            sweep_parts(self.root, run_id)
+        self.check_room()
         orphans = {run_id: list(self._orphans(run_id)) for run_id in (*unbegun, *cut_off)}
         self._anchor.make_folders(run_key(self.run_id, PARTS))
         group = self.root / run_key(self.run_id, GROUP)

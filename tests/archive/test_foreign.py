@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +134,17 @@ async def test_a_link_beside_a_file_that_is_put_in_place_leads_nowhere_else(site
     await site.saved(call(2))
     assert letter.read_text() == "nobody's business"
     assert verify(site.root).findings == []
+
+
+async def test_a_link_in_the_place_of_parts_leads_nowhere_else(site: Site, tmp_path: Path) -> None:
+    """What a killed run has left is swept in its own folder alone: nothing is removed behind a link."""
+    with site.run() as run:
+        await run.save(call(1))
+    mine = tmp_path / "mine" / "1.part"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    shutil.rmtree(run.archive.parts)
+    run.archive.parts.symlink_to(mine.parent)
+    with pytest.raises(StorageError, match="parts"), site.run():
+        pass
+    assert mine.read_text() == "mine"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harvester.demo.faults import Fault
 from harvester.demo.server import Platform
 from tests.fault import mounts
 from tests.fault.invariants import assert_converges, assert_holds, assert_storage_error
@@ -47,6 +48,35 @@ async def test_a_full_local_disk_ends_the_run(platform: Platform, undisturbed: T
     """The checkpoint and the log lie on another disk than the archive, and that is full: exit 6 that names it."""
     scene = Scene(platform, tmp_path, state=tmp_path / "disk" / "state")
     assert await full(scene, undisturbed, tmp_path / "disk", "size=48k", told=str(tmp_path / "disk"))
+
+
+@needs_mounts
+async def test_what_a_killed_run_left_keeps_no_run_from_beginning(
+    platform: Platform, undisturbed: Tree, tmp_path: Path
+) -> None:
+    """Its parts fill the disk: they go before it is looked whether enough is free, and nobody has to make room for them."""
+    scene = on_small_disk(platform, tmp_path)
+    (tmp_path / "disk").mkdir()
+    with memory(tmp_path / "disk", "size=600k"):
+        await scene.ends("--limit", "1")
+        platform.faults.add(Fault(where="recording", kind="hang"))
+        asked = platform.count("recording")
+        process = await scene.begins(())
+        try:
+            await scene.until(asked + 1)
+        finally:
+            process.kill()
+            await process.aclose()
+            platform.faults.clear()
+        (parts,) = scene.archive.glob("runs/*/parts")
+        for part in (parts / "900.part", parts / "page-900.part"):
+            with part.open("wb", buffering=0) as filler, suppress(OSError):
+                while filler.tell() < 300 * 1024 or part.name.startswith("page"):
+                    filler.write(bytes(4096))
+        ended = await scene.ends("--min-free", "100k")
+        assert ended.exit_code == 0, ended.said
+        assert_holds(scene, ended, undisturbed)
+        await assert_converges(scene, undisturbed)
 
 
 @needs_mounts
