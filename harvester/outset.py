@@ -45,6 +45,7 @@ def stager_for(settings: Settings, archive: Archive) -> Stager:
         gathers=lambda: archive.durability.gathers,
         quickness=archive.quickness,
         mode=archive.mode,
+        check_room=archive.check_room,
     )
 
 

@@ -13,7 +13,7 @@ import functools
 import hashlib
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -38,14 +38,20 @@ until they are so large: a server that sends byte by byte must not fill the memo
 Piece = bytes | bytearray
 
 
+CheckRoom = Callable[[], object]
+"""Raises StorageError when the disk has not as much free as must stay free; asked before each block, from a thread."""
+
+
 class _HashingFile(io.FileIO):
     """A file that hashes what is written to it, in the thread that writes."""
 
-    def __init__(self, path: Path, mode: int) -> None:
+    def __init__(self, path: Path, mode: int, check_room: CheckRoom) -> None:
         super().__init__(path, "xb", opener=functools.partial(os.open, mode=mode))
         self.sha256 = hashlib.sha256()
+        self._check_room = check_room
 
     def writelines(self, lines: Iterable[object]) -> None:
+        self._check_room()
         for each in lines:
             self.write(each)
 
@@ -64,9 +70,10 @@ class Part:
     `restarts` counts the attempts that began, so that who judged one can tell whether it still lies here.
     """
 
-    def __init__(self, path: Path | str, mode: int = WRITABLE) -> None:
+    def __init__(self, path: Path | str, mode: int = WRITABLE, check_room: CheckRoom = lambda: None) -> None:
         self.place = str(path)
         self._mode = mode
+        self._check_room = check_room
         self.size_bytes = 0
         self.restarts = 0
         self._spool: list[Piece] = []
@@ -124,7 +131,7 @@ class Part:
     def _opened(self) -> AsyncFileIO:
         self._head = self._beginning()
         with disk.guarded("write", self.path):
-            self._raw = _HashingFile(self.path, self._mode)
+            self._raw = _HashingFile(self.path, self._mode, self._check_room)
         from aiofiles.threadpool import wrap  # here, because most runs meet no large recording, and it takes 25 ms
 
         self._file = wrap(self._raw)

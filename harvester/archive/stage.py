@@ -21,7 +21,7 @@ from harvester.archive import disk
 from harvester.archive.layout import call_place, versioned
 from harvester.archive.ledger import Event
 from harvester.archive.modes import WRITABLE
-from harvester.archive.part import Part
+from harvester.archive.part import CheckRoom, Part
 from harvester.archive.proof import UNPROVEN, Judge
 from harvester.archive.quickness import Quickness
 from harvester.archive.told import event_of
@@ -99,12 +99,14 @@ class Stager:
         gathers: Callable[[], bool] = lambda: False,
         quickness: Quickness | None = None,
         mode: int = WRITABLE,
+        check_room: CheckRoom = lambda: None,
     ) -> None:
         """`gathers` says whether files wait for their group to become durable, `quickness` who may stage: without it, threads.
 
-        `mode` is that with which files are made.
+        `mode` is that with which files are made; `check_room` is asked before each block of a large recording.
         """
         self._mode = mode
+        self._check_room = check_room
         self._archive = archive
         self._parts = str(parts)  # a Path for each file would be a tenth of the time
         self._zone = zone
@@ -115,7 +117,7 @@ class Stager:
 
     def part(self) -> Part:
         """Return a new part for a recording."""
-        return Part(self._next(), self._mode)
+        return Part(self._next(), self._mode, self._check_room)
 
     def is_quick(self, recording_bytes: int) -> bool:
         """Whether the event loop itself may stage a call whose recording has so many bytes."""

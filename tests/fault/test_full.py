@@ -1,13 +1,18 @@
 """Row 14: the disk is full at any point, of bytes or of files; a file may not grow; too little is free to begin with."""
 
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
+import anyio
 import pytest
 
+from harvester.archive.part import SPOOL_BYTES
+from harvester.demo.calls import CallBook
 from harvester.demo.faults import Fault
-from harvester.demo.server import Platform
+from harvester.demo.server import Platform, serve
 from tests.fault import mounts
+from tests.fault.conftest import CALLS
 from tests.fault.invariants import assert_converges, assert_holds, assert_storage_error
 from tests.fault.mounts import memory, mount
 from tests.fault.scene import Scene, Tree
@@ -15,6 +20,7 @@ from tests.fault.sweep import later
 
 needs_mounts = pytest.mark.skipif(bool(mounts.MISSING), reason=str(mounts.MISSING))
 
+MIB = 1024 * 1024
 ROOM = "size=8m,nr_inodes=10000"
 
 
@@ -123,6 +129,31 @@ async def test_min_free_stops_before_the_disk_is_full(platform: Platform, undist
         assert_storage_error(ended, "min_free")
         assert_holds(scene, ended, undisturbed)
         await assert_converges(scene, undisturbed)
+
+
+@needs_mounts
+async def test_min_free_holds_while_large_recordings_come_in(tmp_path: Path) -> None:
+    """It is looked at before each block that is written, not only when a recording is whole: the disk never has less by more."""
+    free: list[int] = []
+    size_bytes, least = 24 * MIB, 40 * MIB
+    book = CallBook(count=CALLS, most_seconds=5, in_progress=0, late=0)
+    large = Fault(where="recording", kind="altered", body=b"RIFF\xff\xff\xff\x7fWAVE" + bytes(size_bytes))
+    async with serve(book, faults=[large]) as platform:
+        scene = on_small_disk(platform, tmp_path)
+        (tmp_path / "disk").mkdir()
+        with memory(tmp_path / "disk", "size=64m"):
+            async with anyio.create_task_group() as tasks:
+
+                async def watch() -> None:
+                    while True:
+                        free.append(shutil.disk_usage(tmp_path / "disk").free)
+                        await anyio.sleep(0.002)
+
+                tasks.start_soon(watch)
+                ended = await scene.ends("--min-free", str(least), "--workers", "3")
+                tasks.cancel_scope.cancel()
+            assert_storage_error(ended, "min_free")
+            assert min(free) >= least - 3 * 2 * SPOOL_BYTES
 
 
 @needs_mounts
