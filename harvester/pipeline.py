@@ -1,15 +1,15 @@
 """The way of a call through the run: listing, queue, workers, committer. Builds nothing; it is given functions.
 
-In:   `produce` (emits calls a page at a time), `sift`, `settle`, `commit`.  Out: one outcome for each call emitted.
+In:   `produce` (emits calls a page at a time), `sift`, `settle`, `stage`, `commit`.  Out: one outcome for each call emitted.
 
-    produce --emit--> sift --(bounded queue)--> workers: settle --(bounded queue)--> committer: commit
+    produce --emit--> sift --(bounded queue)--> workers: settle --(bounded queue)--> committer: stage, commit
 
-`sift` ends at once what needs nothing. A full queue holds the listing back, so memory stays flat. Drafts that are ready at
-the same time are committed as one group: under load a group fills while the one before it is being made durable. A failed call is
-an outcome; only what makes every later call fail ends the run.
+`sift` ends at once what needs nothing. A full queue holds the listing back, so memory stays flat. Calls that are settled at
+the same time are staged one after the other and committed as one group: under load a group fills while the one before it is being
+made durable. A failed call is an outcome; only what makes every later call fail ends the run.
 
 What the storage did not keep (NotKeptError, before anything has a name) is settled again from the start, into new files: once,
-by the worker where it is one call's, by the committer where it is a group's. The second time it ends the run.
+by the worker or by the committer, by whichever of them it was noticed. The second time it ends the run.
 """
 
 from __future__ import annotations
@@ -40,46 +40,49 @@ GATHERING_SECONDS = 0.02
 GRACE_SECONDS = 5.0
 """How long a stopped run waits for the recordings that are coming in."""
 
+Settled = TypeVar("Settled")
 Draft = TypeVar("Draft")
 Todo = tuple[Call, Entry | None]
 Emit = Callable[[list[Call]], Awaitable[bool]]
 Sift = Callable[[list[Call]], tuple[list[Outcome], list[Todo]]]
 
 
-class Settled(NamedTuple, Generic[Draft]):
-    """What has become of a call, ready to be committed; `again`: it was settled for the second time."""
+class Done(NamedTuple, Generic[Settled]):
+    """What has become of a call; `again`: it was settled for the second time."""
 
     todo: Todo
-    draft: Draft
+    settled: Settled
     again: bool
 
 
-class Pipeline(Generic[Draft]):
+class Pipeline(Generic[Settled, Draft]):
     """One run's pipeline. `run` returns when everything emitted is settled, or `stop` was asked for."""
 
     def __init__(
         self,
         *,
         sift: Sift,
-        settle: Callable[[Call, Entry | None], Awaitable[Draft]],
+        settle: Callable[[Call, Entry | None], Awaitable[Settled]],
+        stage: Callable[[Settled], Awaitable[Draft]],
         commit: Callable[[Sequence[Draft]], Awaitable[list[Outcome]]],
         on_outcome: Callable[[Outcome], None],
         crew: Crew,
         on_again: Callable[[NotKeptError, int], None] = lambda _, __: None,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
-        """`crew` says how many calls are settled at the same time, and `commit` is never called twice at once.
+        """`crew` says how many calls are settled at the same time; `stage` and `commit` are never called twice at once.
 
         `on_again` is told why so many calls are settled once more.
         """
         self._sift = sift
         self._settle = settle
+        self._stage = stage
         self._commit = commit
         self._on_outcome = on_outcome
         self._on_again = on_again
         self._crew = crew
         self._todo = Channel[Todo](min(2 * crew.most, MOST_WAITING))
-        self._drafts = Channel[Settled[Draft]](LARGEST_GROUP)
+        self._drafts = Channel[Done[Settled]](LARGEST_GROUP)
         self._grace_seconds = grace_seconds
         self._working = anyio.CancelScope()
         self._producing = anyio.CancelScope()
@@ -143,12 +146,12 @@ class Pipeline(Generic[Draft]):
                         return
                     await self._drafts.put([settled])
 
-    async def _settled(self, todo: Todo) -> Settled[Draft]:
+    async def _settled(self, todo: Todo) -> Done[Settled]:
         try:
-            return Settled(todo, await self._settle(*todo), again=False)
+            return Done(todo, await self._settle(*todo), again=False)
         except NotKeptError as error:
             self._on_again(error, 1)
-            return Settled(todo, await self._settle(*todo), again=True)
+            return Done(todo, await self._settle(*todo), again=True)
 
     async def _commit_groups(self) -> None:
         while group := await self._gathered():
@@ -162,7 +165,7 @@ class Pipeline(Generic[Draft]):
             for outcome in outcomes:
                 self._on_outcome(outcome)
 
-    async def _gathered(self) -> list[Settled[Draft]]:
+    async def _gathered(self) -> list[Done[Settled]]:
         """Return the next group; nothing at the end."""
         first = await self._drafts.get()
         if first is None:
@@ -171,17 +174,34 @@ class Pipeline(Generic[Draft]):
             await anyio.sleep(GATHERING_SECONDS)
         return [first, *self._drafts.take(LARGEST_GROUP - 1)]
 
-    async def _committed(self, group: list[Settled[Draft]]) -> list[Outcome]:
+    async def _committed(self, group: list[Done[Settled]]) -> list[Outcome]:
+        drafts, unkept = await self._staged(group)
+        outcomes: list[Outcome] = []
         try:
-            return await self._commit([each.draft for each in group])
+            outcomes += await self._commit(drafts) if drafts else []
         except NotKeptError as error:
             if any(each.again for each in group):
                 raise
-            self._on_again(error, len(group))
-            drafts = await self._settled_again(group)
-            return await self._commit(drafts) if drafts else []
+            self._on_again(error, len(drafts))
+            unkept = group
+        if unkept and (drafts := await self._settled_again(unkept)):
+            outcomes += await self._commit(drafts)
+        return outcomes
 
-    async def _settled_again(self, group: list[Settled[Draft]]) -> list[Draft]:
+    async def _staged(self, group: list[Done[Settled]]) -> tuple[list[Draft], list[Done[Settled]]]:
+        """Stage a group; return the drafts, and whose files the storage did not keep."""
+        drafts, unkept = list[Draft](), list[Done[Settled]]()
+        for each in group:
+            try:
+                drafts.append(await self._stage(each.settled))
+            except NotKeptError as error:
+                if each.again:
+                    raise
+                self._on_again(error, 1)
+                unkept.append(each)
+        return drafts, unkept
+
+    async def _settled_again(self, group: list[Done[Settled]]) -> list[Draft]:
         """Settle the calls of a group once more; return what is whole within the grace time, where one runs, or else all."""
         drafts: list[Draft] = []
 
@@ -191,7 +211,7 @@ class Pipeline(Generic[Draft]):
         async def settle(todo: Todo) -> None:
             try:
                 async with places:
-                    drafts.append(await self._settle(*todo))
+                    drafts.append(await self._stage(await self._settle(*todo)))
             except HarvestError as error:
                 self.stop(error)
 

@@ -38,7 +38,7 @@ from harvester.model import Call, Entry, Outcome, Query, RawPage
 from harvester.needs import Rules, decide, sift
 from harvester.opening import check_platform, open_api, recordings_of, warnings_of
 from harvester.outset import alarms_after, archive_for, course_of, known_of, shows_erased_of, stager_for
-from harvester.pipeline import LARGEST_GROUP, Draft, Pipeline, Sift, Todo
+from harvester.pipeline import LARGEST_GROUP, Draft, Pipeline, Settled, Sift, Todo
 from harvester.place import local_state
 from harvester.platform.api import Api, KeepPage
 from harvester.progress import Progress
@@ -75,6 +75,10 @@ async def harvest(resolved: Resolved, key: str, progress: Progress) -> Account:
                 account = await run.real(mark)
                 board.conclude(account)
                 return account
+
+
+async def _nothing_to_stage(outcome: Outcome) -> Outcome:
+    return outcome
 
 
 async def _nothing_to_commit(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -127,9 +131,10 @@ class _Run:
                     unsaved.add(call.id)
                 return decide(call, entry, self._rules, dt.datetime.now(dt.UTC)).outcome(call)
 
-            pipeline = Pipeline[Outcome](
+            pipeline = Pipeline[Outcome, Outcome](
                 sift=self._sifter(checkpoint),
                 settle=foresee,
+                stage=_nothing_to_stage,
                 commit=_nothing_to_commit,
                 on_outcome=self._count,
                 crew=Crew(1, fixed=True),
@@ -180,6 +185,7 @@ class _Run:
             pipeline = Pipeline(
                 sift=self._sifter(checkpoint),
                 settle=settler.settle,
+                stage=settler.stage,
                 commit=archive.commit_from_loop,
                 on_outcome=self._count,
                 on_again=self._count_again,
@@ -221,7 +227,7 @@ class _Run:
 
         return sifted
 
-    async def _pump(self, pipeline: Pipeline[Draft], course: Course, keep: KeepPage | None = None) -> None:
+    async def _pump(self, pipeline: Pipeline[Settled, Draft], course: Course, keep: KeepPage | None = None) -> None:
         """Run the pipeline to its end, or until a signal stops it. `keep` is given each list page as it came."""
         today = self._began_at.date()
         source = source_of(self._api, self._settings, course, self._account, self._progress, today, keep)

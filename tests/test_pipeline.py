@@ -40,9 +40,11 @@ class Bench:
         self.once: dict[str, Exception] = {}  # the same, and gone when it was raised
         self.again: list[int] = []
         self._at_commit = threading.Lock()
-        self.pipeline = Pipeline[str](
+        self.unstaged: dict[str, Exception] = {}  # what staging raises once
+        self.pipeline = Pipeline[int, str](
             sift=self._sift,
             settle=self._settle,
+            stage=self._stage,
             commit=self._commit,
             on_outcome=lambda outcome: self.outcomes.update([outcome.id]),
             on_again=lambda _, count: self.again.append(count),
@@ -54,7 +56,7 @@ class Bench:
         known = [call for call in page if int(call.id) % 5 == 4]
         return [outcome(call.id) for call in known], [(call, None) for call in page if call not in known]
 
-    async def _settle(self, call: Call, entry: Entry | None) -> str:
+    async def _settle(self, call: Call, entry: Entry | None) -> int:
         self.taken += 1
         await turn()
         if call.id in self.errors:
@@ -63,7 +65,12 @@ class Bench:
             raise self.once.pop(call.id)
         await self.may_settle.wait()
         self.settled.append(call.id)
-        return call.id
+        return int(call.id)
+
+    async def _stage(self, settled: int) -> str:
+        if error := self.unstaged.pop(str(settled), None):
+            raise error
+        return str(settled)
 
     async def _commit(self, drafts: Sequence[str]) -> list[Outcome]:
         return await anyio.to_thread.run_sync(self._commit_aside, drafts)
@@ -207,6 +214,41 @@ async def test_what_one_call_did_not_keep_is_settled_once_more() -> None:
     assert bench.pipeline.failure is None
 
 
+async def test_what_one_call_of_a_group_did_not_keep_is_settled_once_more() -> None:
+    """It alone is settled again; the others of its group wait for nothing and have one outcome each."""
+    bench = Bench()
+    bench.unstaged["2"] = NotKeptError("device")
+    await bench.pipeline.run(pages_of(calls(50)))
+    assert bench.outcomes == Counter(call.id for call in calls(50))
+    assert (bench.taken, bench.again) == (41, [1])
+    assert bench.pipeline.failure is None
+
+
+async def test_a_call_and_then_its_group_not_kept_are_settled_once_more() -> None:
+    """One that was not kept while its group was staged is settled again with the group, and only once."""
+    bench = Bench(workers=1)
+    bench.unstaged["0"] = NotKeptError("device")
+    bench.once["commit"] = NotKeptError("device")
+    bench.may_commit.clear()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.pipeline.run, pages_of(calls(4), 4))
+        await wait_all_tasks_blocked()
+        bench.may_commit.set()
+    assert bench.outcomes == Counter(call.id for call in calls(4))
+    assert bench.pipeline.failure is None
+    assert bench.again[0] == 1
+    assert bench.taken == 4 + sum(bench.again)
+
+
+async def test_what_the_storage_refuses_while_a_group_is_staged_ends_the_run() -> None:
+    """No room, for example: fetching again would change nothing, and the group gets no names."""
+    bench = Bench()
+    bench.unstaged["2"] = error = StorageError("the disk is full")
+    await bench.pipeline.run(pages_of(calls(4), 4))
+    assert bench.pipeline.failure is error
+    assert "2" not in bench.outcomes
+
+
 async def test_what_a_group_did_not_keep_is_settled_once_more() -> None:
     """Every call of the group is settled again before the group is committed; no other call is."""
     bench = Bench(workers=1)
@@ -232,11 +274,13 @@ async def test_what_is_not_kept_twice_ends_the_run(where: str) -> None:
     assert (bench.taken, bench.again, bench.outcomes) == (2, [1], Counter())
 
 
-async def test_a_call_settled_again_is_not_settled_a_third_time() -> None:
-    """One that its worker has settled again ends the run when its group is not kept either."""
+@pytest.mark.parametrize("where", ["once", "unstaged"])
+async def test_a_call_settled_again_is_not_settled_a_third_time(where: str) -> None:
+    """One that its worker has settled again ends the run when it is not staged, or its group not kept, either."""
     bench = Bench(workers=1)
     bench.once["0"] = NotKeptError("device")
-    bench.once["commit"] = error = NotKeptError("device")
+    error = NotKeptError("device")
+    (bench.once if where == "once" else bench.unstaged)["commit" if where == "once" else "0"] = error
     await bench.pipeline.run(pages_of(calls(1)))
     assert bench.pipeline.failure is error
     assert bench.taken == 2

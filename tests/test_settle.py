@@ -2,7 +2,6 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
@@ -10,12 +9,13 @@ import pytest
 
 from harvester.archive.part import SPOOL_BYTES, Part
 from harvester.archive.proof import Judge
-from harvester.archive.stage import Draft, Stager
+from harvester.archive.quickness import SMALL_BYTES, Quickness
+from harvester.archive.stage import Draft, Intake, Stager
 from harvester.crew import Crew
 from harvester.errors import AuthError, LinkError, PlatformError, RecordingError, StorageError, TransientError
-from harvester.model import Call, State, Transfer
+from harvester.model import Call, Entry, State, Transfer
 from harvester.needs import Rules
-from harvester.settle import Fetch, Settler
+from harvester.settle import MOST_WAITING_BYTES, Fetch, Settler
 from tests.archive.sites import SOUND, call, transfer
 
 LARGE = SOUND * (2 * SPOOL_BYTES // len(SOUND))
@@ -34,6 +34,13 @@ def settler(parts: Path, fetch: Fetch) -> Settler:
     return Settler(Stager(parts.parent / "calls", parts, dt.UTC), fetch, Rules(), Crew(1, fixed=True))
 
 
+def quick_settler(parts: Path, fetch: Fetch) -> Settler:
+    """The same, on a disk so quick that small files wait for their group."""
+    quickness = Quickness(local=True)
+    stager = Stager(parts.parent / "calls", parts, dt.UTC, gathers=lambda: True, quickness=quickness)
+    return Settler(stager, fetch, Rules(), Crew(1, fixed=True))
+
+
 def bringing(sound: bytes, error: BaseException | None = None) -> Fetch:
     """A download that brings these bytes, and then fails if an error is given."""
 
@@ -47,6 +54,11 @@ def bringing(sound: bytes, error: BaseException | None = None) -> Fetch:
         return told
 
     return fetch
+
+
+async def draft_of(settler: Settler, given: Call, entry: Entry | None = None) -> Draft:
+    """Settle and stage one call."""
+    return await settler.stage(await settler.settle(given, entry))
 
 
 async def never(call: Call, part: Part, judge: Judge) -> Transfer:
@@ -67,7 +79,7 @@ def left_in(folder: Path) -> list[str]:
 @pytest.mark.parametrize("sound", [SOUND, LARGE])
 async def test_a_call_is_staged_whole(parts: Path, sound: bytes) -> None:
     """Row, transcript and recording lie in the parts, hashed, none of them under a final name yet."""
-    draft = await settler(parts, bringing(sound)).settle(call(123), None)
+    draft = await draft_of(settler(parts, bringing(sound)), call(123), None)
     assert staged(draft) == {"123.json": call(123).raw, "123.txt": b"Hello.\n", "123.mp3": sound}
     assert [each.file.sha256 for each in draft.staged] == [
         hashlib.sha256(data).hexdigest() for data in staged(draft).values()
@@ -82,7 +94,7 @@ async def test_a_call_is_staged_whole(parts: Path, sound: bytes) -> None:
 @pytest.mark.parametrize("sound", [SOUND, LARGE])
 async def test_a_recording_that_cannot_be_had_is_a_failed_call(parts: Path, error: Exception, sound: bytes) -> None:
     """The call has failed with that reason; row and transcript are kept, and of the recording nothing is left."""
-    draft = await settler(parts, bringing(sound, error)).settle(call(123), None)
+    draft = await draft_of(settler(parts, bringing(sound, error)), call(123), None)
     assert (draft.outcome.recording, draft.outcome.reason) == (State.FAILED, str(error))
     assert (draft.entry.recording, draft.entry.link) == (State.FAILED, None)
     assert staged(draft).keys() == {"123.json", "123.txt"}
@@ -93,7 +105,7 @@ async def test_a_recording_that_cannot_be_had_is_a_failed_call(parts: Path, erro
 async def test_what_would_happen_to_every_call_goes_on_upward(parts: Path, error: Exception) -> None:
     """A refused key, a failing disk or a bug is no outcome of one call; nothing of it is left behind."""
     with pytest.raises(type(error)):
-        await settler(parts, bringing(LARGE, error)).settle(call(123), None)
+        await draft_of(settler(parts, bringing(LARGE, error)), call(123), None)
     assert left_in(parts) == []
 
 
@@ -108,7 +120,7 @@ async def test_a_download_that_is_stopped_leaves_nothing(parts: Path) -> None:
         raise AssertionError
 
     with anyio.CancelScope() as scope:
-        await settler(parts, fetch).settle(call(123), None)
+        await draft_of(settler(parts, fetch), call(123), None)
     assert scope.cancelled_caught
     assert left_in(parts) == []
 
@@ -122,15 +134,15 @@ async def test_a_download_that_is_stopped_leaves_nothing(parts: Path) -> None:
 )
 async def test_what_is_not_there_is_not_asked_for(parts: Path, given: Call, recording: State) -> None:
     """A call without a link is settled without any download."""
-    draft = await settler(parts, never).settle(given, None)
+    draft = await draft_of(settler(parts, never), given, None)
     assert draft.outcome.recording is recording
     assert staged(draft).keys() == {"123.json", "123.txt"}
 
 
 async def test_a_failed_call_keeps_its_version(parts: Path) -> None:
     """The next attempt of a failed call stages the recording only: its row is written already."""
-    first = await settler(parts, bringing(SOUND, RecordingError("no"))).settle(call(123), None)
-    again = await settler(parts.parent, bringing(SOUND)).settle(call(123), first.entry)
+    first = await draft_of(settler(parts, bringing(SOUND, RecordingError("no"))), call(123), None)
+    again = await draft_of(settler(parts.parent, bringing(SOUND)), call(123), first.entry)
     assert staged(again).keys() == {"123.mp3"}
     assert again.entry.version == 1
 
@@ -143,18 +155,49 @@ async def test_many_calls_are_settled_at_once(parts: Path) -> None:
         failing = RecordingError("no") if int(call.id) % 3 == 0 else None
         return await bringing(SOUND + call.id.encode(), failing)(call, part, judge)
 
-    settling = settler(parts, fetch).settle
+    settling = settler(parts, fetch)
 
-    async def settle(settling: Callable[[Call, None], Awaitable[Draft]], number: int) -> None:
-        drafts.append(await settling(call(number), None))
+    async def settle(number: int) -> None:
+        drafts.append(await draft_of(settling, call(number)))
 
     async with anyio.create_task_group() as tasks:
         for number in range(30):
-            tasks.start_soon(settle, settling, number)
+            tasks.start_soon(settle, number)
     assert sum(draft.outcome.recording is State.FAILED for draft in drafts) == 10
     for draft in drafts:
         sound = staged(draft).get(f"{draft.outcome.id}.mp3")
         assert sound == (None if draft.outcome.recording is State.FAILED else SOUND + draft.outcome.id.encode())
+
+
+async def test_small_files_wait_for_their_group(parts: Path) -> None:
+    """Where the disk is quick nothing is written before the group is staged; what is larger is, and by a thread."""
+    settling = quick_settler(parts, bringing(SOUND))
+    waiting = await settling.settle(call(123), None)
+    assert (isinstance(waiting, Intake), left_in(parts)) == (True, [])
+    assert staged(await settling.stage(waiting)) == {
+        "123.json": call(123).raw,
+        "123.txt": b"Hello.\n",
+        "123.mp3": SOUND,
+    }
+
+
+async def test_large_files_wait_for_no_group(parts: Path) -> None:
+    """They are hashed and written by a thread as soon as they are there."""
+    draft = await quick_settler(parts, bringing(LARGE)).settle(call(123), None)
+    assert isinstance(draft, Draft)
+    assert staged(draft)["123.mp3"] == LARGE
+
+
+async def test_what_waits_for_its_group_fills_no_memory(parts: Path) -> None:
+    """Beyond so many bytes a recording is written at once, and waits again when what came before is staged."""
+    sound = SOUND * (SMALL_BYTES // len(SOUND))
+    settling = quick_settler(parts, bringing(sound))
+    many = MOST_WAITING_BYTES // len(sound)
+    waiting = [await settling.settle(call(number), None) for number in range(many + 1)]
+    assert [isinstance(each, Intake) for each in waiting] == [True] * many + [False]
+    drafts = [await settling.stage(each) for each in waiting]
+    assert len({each.outcome.id for each in drafts}) == many + 1
+    assert isinstance(await settling.settle(call(many + 1), None), Intake)
 
 
 @pytest.mark.parametrize("sound", [SOUND, LARGE])
@@ -171,7 +214,7 @@ async def test_a_download_that_lacks_nothing_but_a_proof_is_kept_when_no_other_c
             await judge(call, transfer(call.link or "", "close"))
         raise error
 
-    draft = await settler(parts, fetch).settle(call(123, duration=None), None)
+    draft = await draft_of(settler(parts, fetch), call(123, duration=None), None)
     assert (draft.outcome.recording, draft.outcome.unproven, draft.outcome.reason) == (State.SAVED, True, None)
     assert draft.event["recording"]["proof"] == "unproven"
     assert staged(draft)["123.mp3"] == sound

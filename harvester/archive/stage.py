@@ -50,6 +50,24 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     transfer: Transfer
 
 
+class Intake(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is known of a call once nothing is missing but its files.
+
+    `failure` says why a recording that was to be fetched is not in `received`.
+    """
+
+    call: Call
+    entry: Entry | None
+    needs: Needs
+    received: Received | None = None
+    failure: Failure | None = None
+
+    @property
+    def recording_bytes(self) -> int:
+        """How large the recording is that came in."""
+        return self.received.part.size_bytes if self.received else 0
+
+
 class Staged(msgspec.Struct, frozen=True, kw_only=True):
     """A file and where it lies until it gets its name; `part` None: it lies under its name already."""
 
@@ -123,18 +141,15 @@ class Stager:
         """Whether the event loop itself may stage a call whose recording has so many bytes."""
         return self._gathers() and self._quickness.permits(recording_bytes)
 
-    def stage(
-        self,
-        call: Call,
-        entry: Entry | None,
-        needs: Needs,
-        received: Received | None = None,
-        failure: Failure | None = None,
-    ) -> Draft:
+    def stage(self, intake: Intake) -> Draft:
         """Write the call's new files, durably or for their group to make durable, and say what the ledger is to say of them.
 
-        `failure` says why a recording that was to be fetched is not in `received`. Raises StorageError.
+        Raises StorageError.
         """
+        call, entry, needs, received, failure = (
+            *(intake.call, intake.entry, intake.needs),
+            *(intake.received, intake.failure),
+        )
         place = entry.place if entry else call_place(call, self._zone)
         version = (entry.version if entry else 0) + needs.new_version
         durably = not self._gathers()

@@ -92,7 +92,8 @@ class Run:
             return told
 
         entry = self.checkpoint.find([call.id]).get(call.id)
-        return await Settler(self.stager, fetch, rules or Rules(), Crew(1, fixed=True)).settle(call, entry)
+        settler = Settler(self.stager, fetch, rules or Rules(), Crew(1, fixed=True))
+        return await settler.stage(await settler.settle(call, entry))
 
     async def save(self, *calls: Call, sound: bytes | None = SOUND) -> None:
         """Stage and commit calls."""

@@ -87,19 +87,22 @@ async def test_a_file_that_failed_to_become_durable_is_never_tried_again(scene: 
 
 
 async def test_a_group_that_failed_to_become_durable_is_fetched_again(scene: Scene, undisturbed: Tree) -> None:
-    """What had been written when a sync failed may be lost, of the next group too: all of it is fetched again, into new files.
+    """What had been written when a sync failed may be lost: all of it is fetched again, into new files.
 
-    The sync is held back, so that the calls behind its group are written by then. Afterwards nothing has a name but what was
-    made durable by itself: a second sync would not tell of what the first one has told.
+    The sync is held back, so that the calls behind its group are there by then, and wait in memory. Afterwards nothing has a
+    name but what was made durable by itself: a second sync would not tell of what the first one has told.
     """
     skip_unless_called("syncfs", scene.folder)
     asked = scene.platform.count("recording")
-    done = await traced(scene, "syncfs,fsync,/^rename", "error=EIO:delay_enter=700000:when=1", only="syncfs")
+    one_by_one = ("--workers", "1")  # so that the first group waits for the next calls, of which some have a recording
+    inject = "error=EIO:delay_enter=700000:when=1"
+    done = await traced(scene, "syncfs,fsync,/^rename", inject, arguments=one_by_one, only="syncfs")
     assert done.ended.exit_code == 0, done.ended.said
     assert done.ended.said.count(AGAIN) == 1
     assert done.ended.account
-    assert done.ended.account["settled_again"] == LISTED
-    assert scene.platform.count("recording") - asked == 2 * done.ended.account["recordings"]["saved"]
+    saved = done.ended.account["recordings"]["saved"]
+    assert 0 < done.ended.account["settled_again"] <= LISTED
+    assert saved < scene.platform.count("recording") - asked <= 2 * saved
     durable = {path for path, failed in fsynced(done.lines) if not failed}
     parts = {re.findall(r'"([^"]+\.part)"', line)[0] for line in done.lines if "rename" in line and "/parts/" in line}
     assert len(parts) > len(scene.tree())  # the journal is one of them

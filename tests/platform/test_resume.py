@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harvester.archive.part import SPOOL_BYTES, Part
 from harvester.archive.proof import Judge as ArchiveJudge
-from harvester.archive.stage import Received
+from harvester.archive.stage import Intake, Received
 from harvester.demo.faults import Fault, Kind
 from harvester.demo.options import DEFAULTS, Options
 from harvester.errors import LinkError, TransientError
@@ -350,7 +350,7 @@ async def test_a_digest_of_the_whole_proves_what_was_pieced_together(tmp_path: P
             transfer = await w.recordings.fetch(w.call(), part, judge)
             received = Received(part=part, judge=judge, transfer=transfer)
             needs = decide(w.call(), None, Rules(), NOW)
-            draft = run.stager.stage(w.call(), None, needs, received)
+            draft = run.stager.stage(Intake(call=w.call(), entry=None, needs=needs, received=received))
             event: dict[str, Any] = draft.event
             (file,) = [each for each in event["files"] if each.role == "recording"]
             assert (event["recording"]["proof"], event["recording"]["resumed_at_bytes"]) == ("digest", (at,))
