@@ -105,6 +105,10 @@ async def test_a_limit_that_may_be_raised_is_raised(harvests: Harvests) -> None:
     code, said, _ = await limited(harvests, "-Sn 256")
     assert code == 0
     assert "ulimit" not in said
+    shell = ["sh", "-c", 'ulimit -Sn 256; exec "$@"', "sh"]
+    asked = "from harvester.descriptors import *; afforded(200, 16); from resource import *; print(getrlimit(RLIMIT_NOFILE)[0])"
+    raised = await anyio.run_process([*shell, sys.executable, "-c", asked])
+    assert int(raised.stdout) == needed(200, 16) > 256
 
 
 async def test_the_lowest_limit_is_enough_for_one_worker(harvests: Harvests) -> None:
