@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from harvester.archive.layout import RUNS
 from harvester.logs import escaped
 from harvester.report import SHOWN, Account, lines_of, trouble_of
 from harvester.settings import Resolved, environment_of, table
@@ -68,7 +69,7 @@ def verification_text(result: Verification) -> str:
             lines.append(
                 "restore what is missing or altered from a copy: a run does not fetch again what its ledger calls saved"
             )
-        if kinds & BOOKS:
+        if kinds & BOOKS or any(each.path.startswith(f"{RUNS}/") for each in result.findings):
             lines.append(
                 "restore a run's ledger, manifest, account and seal from a copy; a folder below runs/ that no run of harvester "
                 "has made is to be moved elsewhere"

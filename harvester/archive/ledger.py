@@ -43,9 +43,6 @@ _UNREADABLE = (
     "restore it from a copy of the archive, or move its folder elsewhere when no run of harvester has made that; "
     "`harvester verify` tells more"
 )
-_UNCHAINED = (
-    "restore from a copy of the archive what `harvester verify` names, or move a folder elsewhere that no run has made"
-)
 
 Event = dict[str, Any]
 
@@ -110,10 +107,7 @@ def run_ids_of(archive: Path, *commands: str) -> list[str]:
 
 
 def first_lines(archive: Path, newest: int = 0) -> list[tuple[str, Line]]:
-    """Return the id and the first line of every run that has one, in the order of the chain; of so many `newest` by their names.
-
-    Raises LedgerError, StorageError.
-    """
+    """Return id and first line of all runs that have one, or of so many `newest`, chained. Raises LedgerError, StorageError."""
     with disk.guarded("read", archive / RUNS) as step:
         folders = sorted(run_folders(archive))[-newest:]  # 0: all
         started = [(_first_line(folder / LEDGER), folder.name) for folder in step.over(folders)]
@@ -129,6 +123,7 @@ def unbegun_ids(archive: Path) -> list[str]:
             for folder in step.over(run_folders(archive))
             if not any((folder / name).exists() for name in (MANIFEST, ACCOUNT, SEAL))
             and not (folder / LEDGER).is_symlink()
+            and not _is_no_file(folder / LEDGER)
             and _first_line(folder / LEDGER) is None
         )
 
@@ -177,11 +172,7 @@ def read_run(archive: Path, run_id: str, after: Position) -> Iterator[tuple[Line
             step.moves += 1
             if not raw.endswith(b"\n"):
                 return
-            line = _line_of(run_id, raw)
-            try:
-                check_link(line, after)
-            except LedgerError as error:
-                raise LedgerError(f"{run_key(run_id, LEDGER)}: {error}; {_UNCHAINED}") from None
+            line = _line_of(run_id, raw, after)
             offset += len(raw)
             after = Position(run_id=run_id, offset_bytes=offset, seq=line.seq, prev=hashlib.sha256(raw).hexdigest())
             yield line, raw, after
@@ -281,15 +272,25 @@ def now_text() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _line_of(run_id: str, raw: bytes) -> Line:
-    """Read one line of a run's ledger. Raises LedgerError that names it when it cannot be read."""
+def _line_of(run_id: str, raw: bytes, after: Position | None = None) -> Line:
+    """Read one line of a run's ledger, which comes `after` another. Raises LedgerError that names it and says what to do."""
     try:
-        return decode_line(raw)
+        line = decode_line(raw)
+        if after:
+            check_link(line, after)
+        return line
     except LedgerError as error:
         raise LedgerError(f"{run_key(run_id, LEDGER)}: {error}; {_UNREADABLE}") from error
 
 
+def _is_no_file(path: Path) -> bool:
+    """Whether a folder, a pipe or a device lies in the place of a ledger: who opens a pipe waits for ever."""
+    return path.exists() and not path.is_file()
+
+
 def _first_line(path: Path) -> bytes | None:
+    if _is_no_file(path):
+        raise LedgerError(f"{run_key(path.parent.name, LEDGER)} is no file; {_UNREADABLE}")
     if not path.exists():
         return None
     with path.open("rb") as file:
