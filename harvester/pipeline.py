@@ -63,7 +63,7 @@ class Pipeline(Generic[Settled, Draft]):
         *,
         sift: Sift,
         settle: Callable[[Call, Entry | None], Awaitable[Settled]],
-        stage: Callable[[Settled], Awaitable[Draft]],
+        stage: Callable[[Sequence[Settled]], Awaitable[Sequence[Draft | NotKeptError]]],
         commit: Callable[[Sequence[Draft]], Awaitable[list[Outcome]]],
         on_outcome: Callable[[Outcome], None],
         crew: Crew,
@@ -191,19 +191,19 @@ class Pipeline(Generic[Settled, Draft]):
     async def _staged(self, group: list[Done[Settled]]) -> tuple[list[Draft], list[Done[Settled]]]:
         """Stage a group; return the drafts, and whose files the storage did not keep."""
         drafts, unkept = list[Draft](), list[Done[Settled]]()
-        for each in group:
-            try:
-                drafts.append(await self._stage(each.settled))
-            except NotKeptError as error:
-                if each.again:
-                    raise
-                self._on_again(error, 1)
+        for each, staged in zip(group, await self._stage([each.settled for each in group]), strict=True):
+            if not isinstance(staged, NotKeptError):
+                drafts.append(staged)
+            elif each.again:
+                raise staged
+            else:
+                self._on_again(staged, 1)
                 unkept.append(each)
         return drafts, unkept
 
     async def _settled_again(self, group: list[Done[Settled]]) -> list[Draft]:
         """Settle the calls of a group once more; return what is whole within the grace time, where one runs, or else all."""
-        drafts: list[Draft] = []
+        settled: list[Done[Settled]] = []
 
         # Apart from the crew: its workers may hold all of its places and wait for the committer, which waits here.
         places = anyio.CapacityLimiter(self._crew.places)
@@ -211,7 +211,7 @@ class Pipeline(Generic[Settled, Draft]):
         async def settle(todo: Todo) -> None:
             try:
                 async with places:
-                    drafts.append(await self._stage(await self._settle(*todo)))
+                    settled.append(Done(todo, await self._settle(*todo), again=True))
             except HarvestError as error:
                 self.stop(error)
 
@@ -219,4 +219,7 @@ class Pipeline(Generic[Settled, Draft]):
             async with anyio.create_task_group() as tasks:
                 for each in group:
                     tasks.start_soon(settle, each.todo)
-        return [] if isinstance(self.failure, StorageError) else drafts
+        if isinstance(self.failure, StorageError):
+            return []
+        drafts, _ = await self._staged(settled)
+        return drafts

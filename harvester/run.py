@@ -77,10 +77,6 @@ async def harvest(resolved: Resolved, key: str, progress: Progress) -> Account:
                 return account
 
 
-async def _nothing_to_stage(outcome: Outcome) -> Outcome:
-    return outcome
-
-
 async def _nothing_to_commit(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return list(outcomes)
 
@@ -134,7 +130,7 @@ class _Run:
             pipeline = Pipeline[Outcome, Outcome](
                 sift=self._sifter(checkpoint),
                 settle=foresee,
-                stage=_nothing_to_stage,
+                stage=_nothing_to_commit,
                 commit=_nothing_to_commit,
                 on_outcome=self._count,
                 crew=Crew(1, fixed=True),

@@ -11,13 +11,13 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio.to_thread
 
 from harvester.archive.part import Part
 from harvester.archive.proof import Judge
-from harvester.archive.stage import Draft, Failure, Intake, Received, Stager
+from harvester.archive.stage import Draft, Failure, Intake, Received, Stager, Written
 from harvester.archive.tidings import back_draft
 from harvester.crew import Crew
 from harvester.errors import LinkError, NotKeptError, PlatformError, RecordingError
@@ -62,7 +62,7 @@ def quote_of(error: RecordingError | PlatformError, call: Call) -> str:
 
 
 class Settler:
-    """Settles calls for one run: `settle` by many workers at the same time, then `stage` one after the other."""
+    """Settles calls for one run: `settle` by many workers at the same time, then `stage` a group at a time."""
 
     def __init__(self, stager: Stager, fetch: Fetch, rules: Rules, crew: Crew) -> None:
         """`crew` is told what was fetched: by that it finds its size."""
@@ -85,32 +85,32 @@ class Settler:
         if needs.fetch:
             self._crew.settled(intake.recording_bytes)
         waiting_bytes = self._waiting_bytes + intake.recording_bytes
-        if waiting_bytes <= MOST_WAITING_BYTES and self._stager.is_quick(intake.recording_bytes):
-            self._waiting_bytes = waiting_bytes
-            return intake
-        return await self._staged(intake)
+        if waiting_bytes > MOST_WAITING_BYTES or not self._stager.is_quick(intake.recording_bytes):
+            return await self._staged_by_thread(intake)
+        self._waiting_bytes = waiting_bytes
+        return intake
 
-    async def stage(self, settled: Draft | Intake) -> Draft:
-        """Write the files of a call that has none yet. Raises StorageError; NotKeptError: `settle` it again.
+    async def stage(self, group: Sequence[Draft | Intake]) -> list[Draft | NotKeptError]:
+        """Write the files of those calls of a group that have none yet; return a draft for each, or why to `settle` it again.
 
-        To do so for a group in one go takes two thirds of the time: the code and the data that the next call needs are still in
-        the processor's caches, from which everything that fetching takes has not displaced them.
+        First all files, then all that is told of them, takes two thirds of the time: the code and the data that the next call
+        needs are still in the processor's caches, from which nothing else has displaced them. Raises StorageError.
         """
-        if isinstance(settled, Draft):
-            return settled
-        self._waiting_bytes -= settled.recording_bytes
-        return await self._staged(settled)
+        written = [each if isinstance(each, Draft) else await self._written(each) for each in group]
+        return [self._stager.draft(each) if isinstance(each, Written) else each for each in written]
 
-    async def _staged(self, intake: Intake) -> Draft:
+    async def _written(self, intake: Intake) -> Written | Draft | NotKeptError:
+        self._waiting_bytes -= intake.recording_bytes
         try:
             if self._stager.is_quick(intake.recording_bytes):
-                return self._stager.stage(intake)
-            # Not abandoned on cancellation: a thread that goes on writing must have ended before the run closes.
-            return await anyio.to_thread.run_sync(self._stager.stage, intake)
-        except NotKeptError:
-            if intake.received:
-                intake.received.part.leave()  # it may be another file of the call that was not kept
-            raise
+                return self._stager.write(intake)
+            return await self._staged_by_thread(intake)
+        except NotKeptError as error:
+            return error
+
+    async def _staged_by_thread(self, intake: Intake) -> Draft:
+        # Not abandoned on cancellation: a thread that goes on writing must have ended before the run closes.
+        return await anyio.to_thread.run_sync(self._stager.stage, intake)
 
     async def _received(self, call: Call, entry: Entry | None) -> tuple[Received | None, Failure | None]:
         """Fetch the recording of a call; return it, or why it is not there."""

@@ -67,10 +67,14 @@ class Bench:
         self.settled.append(call.id)
         return int(call.id)
 
-    async def _stage(self, settled: int) -> str:
-        if error := self.unstaged.pop(str(settled), None):
-            raise error
-        return str(settled)
+    async def _stage(self, group: Sequence[int]) -> list[str | NotKeptError]:
+        return [self._staged(str(each)) for each in group]
+
+    def _staged(self, call_id: str) -> str | NotKeptError:
+        error = self.unstaged.pop(call_id, None)
+        if error is None or isinstance(error, NotKeptError):
+            return error or call_id
+        raise error
 
     async def _commit(self, drafts: Sequence[str]) -> list[Outcome]:
         return await anyio.to_thread.run_sync(self._commit_aside, drafts)

@@ -58,7 +58,14 @@ def bringing(sound: bytes, error: BaseException | None = None) -> Fetch:
 
 async def draft_of(settler: Settler, given: Call, entry: Entry | None = None) -> Draft:
     """Settle and stage one call."""
-    return await settler.stage(await settler.settle(given, entry))
+    return await only(settler, await settler.settle(given, entry))
+
+
+async def only(settler: Settler, settled: Draft | Intake) -> Draft:
+    """Stage a group of one call."""
+    (draft,) = await settler.stage([settled])
+    assert isinstance(draft, Draft)
+    return draft
 
 
 async def never(call: Call, part: Part, judge: Judge) -> Transfer:
@@ -174,7 +181,7 @@ async def test_small_files_wait_for_their_group(parts: Path) -> None:
     settling = quick_settler(parts, bringing(SOUND))
     waiting = await settling.settle(call(123), None)
     assert (isinstance(waiting, Intake), left_in(parts)) == (True, [])
-    assert staged(await settling.stage(waiting)) == {
+    assert staged(await only(settling, waiting)) == {
         "123.json": call(123).raw,
         "123.txt": b"Hello.\n",
         "123.mp3": SOUND,
@@ -195,8 +202,8 @@ async def test_what_waits_for_its_group_fills_no_memory(parts: Path) -> None:
     many = MOST_WAITING_BYTES // len(sound)
     waiting = [await settling.settle(call(number), None) for number in range(many + 1)]
     assert [isinstance(each, Intake) for each in waiting] == [True] * many + [False]
-    drafts = [await settling.stage(each) for each in waiting]
-    assert len({each.outcome.id for each in drafts}) == many + 1
+    drafts = await settling.stage(waiting)
+    assert len({each.outcome.id for each in drafts if isinstance(each, Draft)}) == many + 1
     assert isinstance(await settling.settle(call(many + 1), None), Intake)
 
 

@@ -14,6 +14,7 @@ import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -26,6 +27,7 @@ from harvester.archive.proof import UNPROVEN, Judge
 from harvester.archive.quickness import Quickness
 from harvester.archive.told import event_of
 from harvester.container.sniff import Container
+from harvester.errors import NotKeptError
 from harvester.mask import masked
 from harvester.model import Call, Entry, File, Outcome, State, Transfer
 from harvester.needs import Needs
@@ -91,6 +93,13 @@ class Loose(msgspec.Struct, frozen=True):
         return File(path=key, bytes=self.bytes, sha256=self.sha256, role=self.role)
 
 
+class Written(NamedTuple):
+    """A call whose new files are written, and have no names yet."""
+
+    intake: Intake
+    loose: list[Loose]
+
+
 class Deposit(msgspec.Struct, frozen=True, kw_only=True):
     """Files that are to be committed, and the ledger line that tells of them."""
 
@@ -142,20 +151,32 @@ class Stager:
         return self._gathers() and self._quickness.permits(recording_bytes)
 
     def stage(self, intake: Intake) -> Draft:
-        """Write the call's new files, durably or for their group to make durable, and say what the ledger is to say of them.
+        """Write the call's new files, and say what the ledger is to say of them: `write`, then `draft`. Raises as they do."""
+        return self.draft(self.write(intake))
 
-        Raises StorageError.
+    def write(self, intake: Intake) -> Written:
+        """Write the call's new files, durably or for their group to make durable.
+
+        Raises StorageError; NotKeptError where new ones may be tried.
         """
-        call, entry, needs, received, failure = (
-            *(intake.call, intake.entry, intake.needs),
-            *(intake.received, intake.failure),
-        )
-        place = entry.place if entry else call_place(call, self._zone)
-        version = (entry.version if entry else 0) + needs.new_version
         durably = not self._gathers()
         began = time.perf_counter()
-        loose = self._new_files(call, needs, received, durably=durably)
+        try:
+            loose = self._new_files(intake.call, intake.needs, intake.received, durably=durably)
+        except NotKeptError:
+            if intake.received:
+                intake.received.part.leave()  # it may be another file of the call that was not kept
+            raise
         self._quickness.took(time.perf_counter() - began)
+        return Written(intake, loose)
+
+    def draft(self, written: Written) -> Draft:
+        """Say what is to be committed about a call, its ledger line among it. Raises StorageError."""
+        intake, loose = written
+        call, entry, needs = intake.call, intake.entry, intake.needs
+        received, failure = intake.received, intake.failure
+        place = entry.place if entry else call_place(call, self._zone)
+        version = (entry.version if entry else 0) + needs.new_version
         version, staged = self._placed(place, version, loose, whole=needs.new_version)
         recording = State.SAVED if received else failure.state if failure else needs.recording
         reason = failure.reason if failure else needs.reason

@@ -39,11 +39,12 @@ class Deadline:
 
     def __enter__(self) -> Self:
         """Start the clock."""
-        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("a Deadline outside of a task")
         self._task, self._before = task, task.cancelling()
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._end)
+        self._timer = loop.call_later(self._seconds, self._end)
         return self
 
     def __exit__(

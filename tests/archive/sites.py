@@ -20,7 +20,7 @@ from harvester.archive.stage import Draft, Stager
 from harvester.archive.store import Archive, new_run_id
 from harvester.crew import Crew
 from harvester.demo.audio import recording
-from harvester.errors import RecordingError
+from harvester.errors import NotKeptError, RecordingError
 from harvester.model import Call, Transfer
 from harvester.needs import Rules
 from harvester.platform.rows import read_call
@@ -93,7 +93,10 @@ class Run:
 
         entry = self.checkpoint.find([call.id]).get(call.id)
         settler = Settler(self.stager, fetch, rules or Rules(), Crew(1, fixed=True))
-        return await settler.stage(await settler.settle(call, entry))
+        (draft,) = await settler.stage([await settler.settle(call, entry)])
+        if isinstance(draft, NotKeptError):
+            raise draft
+        return draft
 
     async def save(self, *calls: Call, sound: bytes | None = SOUND) -> None:
         """Stage and commit calls."""
