@@ -11,6 +11,7 @@ nothing ever again.
 from __future__ import annotations
 
 import datetime as dt
+from typing import NamedTuple
 
 import msgspec
 
@@ -51,6 +52,14 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Todo(NamedTuple):
+    """A call about which something is to be done; `entry` is what the archive holds of it."""
+
+    call: Call
+    entry: Entry | None
+    needs: Needs
+
+
 def decide(call: Call, entry: Entry | None, rules: Rules, now: dt.datetime) -> Needs:
     """Decide what a call needs. `now` is aware."""
     if entry and entry.erased:
@@ -84,14 +93,14 @@ def decide(call: Call, entry: Entry | None, rules: Rules, now: dt.datetime) -> N
 
 def sift(
     calls: list[Call], known: dict[str, Entry], rules: Rules, now: dt.datetime
-) -> tuple[list[Outcome], list[tuple[Call, Entry | None]]]:
-    """Part a page of calls into the outcomes of those that need nothing, and the others with their entries."""
+) -> tuple[list[Outcome], list[Todo]]:
+    """Part a page of calls into the outcomes of those that need nothing, and the others with what they need."""
     outcomes, todo = [], []
     for call in calls:
         entry = known.get(call.id)
         needs = decide(call, entry, rules, now)
         if needs.news:
-            todo.append((call, entry))
+            todo.append(Todo(call, entry, needs))
         else:
             outcomes.append(needs.outcome(call))
     return outcomes, todo

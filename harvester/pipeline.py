@@ -23,7 +23,8 @@ import anyio
 from harvester.channel import Channel
 from harvester.crew import Crew
 from harvester.errors import HarvestError, NotKeptError, StorageError
-from harvester.model import Call, Entry, Outcome
+from harvester.model import Call, Outcome
+from harvester.needs import Todo
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,6 @@ GRACE_SECONDS = 5.0
 
 Settled = TypeVar("Settled")
 Draft = TypeVar("Draft")
-Todo = tuple[Call, Entry | None]
 Emit = Callable[[list[Call]], Awaitable[bool]]
 Sift = Callable[[list[Call]], tuple[list[Outcome], list[Todo]]]
 
@@ -62,7 +62,7 @@ class Pipeline(Generic[Settled, Draft]):
         self,
         *,
         sift: Sift,
-        settle: Callable[[Call, Entry | None], Awaitable[Settled]],
+        settle: Callable[[Todo], Awaitable[Settled]],
         stage: Callable[[Sequence[Settled]], Awaitable[Sequence[Draft | NotKeptError]]],
         commit: Callable[[Sequence[Draft]], Awaitable[list[Outcome]]],
         on_outcome: Callable[[Outcome], None],
@@ -148,10 +148,10 @@ class Pipeline(Generic[Settled, Draft]):
 
     async def _settled(self, todo: Todo) -> Done[Settled]:
         try:
-            return Done(todo, await self._settle(*todo), again=False)
+            return Done(todo, await self._settle(todo), again=False)
         except NotKeptError as error:
             self._on_again(error, 1)
-            return Done(todo, await self._settle(*todo), again=True)
+            return Done(todo, await self._settle(todo), again=True)
 
     async def _commit_groups(self) -> None:
         while group := await self._gathered():
@@ -211,7 +211,7 @@ class Pipeline(Generic[Settled, Draft]):
         async def settle(todo: Todo) -> None:
             try:
                 async with places:
-                    settled.append(Done(todo, await self._settle(*todo), again=True))
+                    settled.append(Done(todo, await self._settle(todo), again=True))
             except HarvestError as error:
                 self.stop(error)
 

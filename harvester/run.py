@@ -35,10 +35,10 @@ from harvester.descriptors import afforded
 from harvester.errors import HarvestError, NotKeptError, StorageError
 from harvester.evidence.sealing import require
 from harvester.model import Call, Entry, Outcome, Query, RawPage
-from harvester.needs import Rules, decide, sift
+from harvester.needs import Rules, Todo, sift
 from harvester.opening import check_platform, open_api, recordings_of, warnings_of
 from harvester.outset import alarms_after, archive_for, course_of, known_of, shows_erased_of, stager_for
-from harvester.pipeline import LARGEST_GROUP, Draft, Pipeline, Settled, Sift, Todo
+from harvester.pipeline import LARGEST_GROUP, Draft, Pipeline, Settled, Sift
 from harvester.place import local_state
 from harvester.platform.api import Api, KeepPage
 from harvester.progress import Progress
@@ -122,10 +122,10 @@ class _Run:
         unsaved: set[str] = set()
         try:
 
-            async def foresee(call: Call, entry: Entry | None) -> Outcome:
-                if entry is None:
-                    unsaved.add(call.id)
-                return decide(call, entry, self._rules, dt.datetime.now(dt.UTC)).outcome(call)
+            async def foresee(todo: Todo) -> Outcome:
+                if todo.entry is None:
+                    unsaved.add(todo.call.id)
+                return todo.needs.outcome(todo.call)
 
             pipeline = Pipeline[Outcome, Outcome](
                 sift=self._sifter(checkpoint),
@@ -177,7 +177,7 @@ class _Run:
             recordings = await stack.enter_async_context(
                 recordings_of(self._api, settings, self._workers, places.refused)
             )
-            settler = Settler(stager_for(settings, archive), recordings.fetch, self._rules, places)
+            settler = Settler(stager_for(settings, archive), recordings.fetch, places)
             pipeline = Pipeline(
                 sift=self._sifter(checkpoint),
                 settle=settler.settle,

@@ -1,6 +1,6 @@
 """Settle one call: fetch its recording, stage its files, say how it ended.
 
-In:   a call and its entry.  Out: a `Draft` for the committer.
+In:   a call, its entry, what it needs.  Out: a `Draft` for the committer.
 
 Whatever happens to one call is its outcome. Only what would happen to every other call too goes on upward: the storage fails, the
 key is refused.
@@ -8,7 +8,6 @@ key is refused.
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,7 +22,7 @@ from harvester.crew import Crew
 from harvester.errors import LinkError, NotKeptError, PlatformError, RecordingError
 from harvester.mask import masked
 from harvester.model import Call, Entry, State, Transfer
-from harvester.needs import Rules, decide
+from harvester.needs import Todo
 
 log = logging.getLogger(__name__)
 
@@ -64,22 +63,21 @@ def quote_of(error: RecordingError | PlatformError, call: Call) -> str:
 class Settler:
     """Settles calls for one run: `settle` by many workers at the same time, then `stage` a group at a time."""
 
-    def __init__(self, stager: Stager, fetch: Fetch, rules: Rules, crew: Crew) -> None:
+    def __init__(self, stager: Stager, fetch: Fetch, crew: Crew) -> None:
         """`crew` is told what was fetched: by that it finds its size."""
         self._crew = crew
         self._stager = stager
         self._fetch = fetch
-        self._rules = rules
         self._waiting_bytes = 0
 
-    async def settle(self, call: Call, entry: Entry | None) -> Draft | Intake:
+    async def settle(self, todo: Todo) -> Draft | Intake:
         """Do what the call needs, but for files that are quickly written: `stage` writes those. Raises AuthError, StorageError.
 
         After a NotKeptError it may be called once more: everything is fetched and written anew, into new files.
         """
+        call, entry, needs = todo
         if entry and entry.erased:
             return back_draft(entry)
-        needs = decide(call, entry, self._rules, dt.datetime.now(dt.UTC))
         received, failure = await self._received(call, entry) if needs.fetch else (None, None)
         intake = Intake(call=call, entry=entry, needs=needs, received=received, failure=failure)
         if needs.fetch:

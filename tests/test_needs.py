@@ -193,7 +193,8 @@ def test_a_page_is_parted_into_the_settled_and_the_rest() -> None:
     entries = {"0": held(calls[0]), "1": held(calls[1], State.FAILED), "3": held(calls[3], digest="another")}
     outcomes, todo = sift(calls, entries, Rules(), SOON)
     assert [(outcome.id, outcome.recording) for outcome in outcomes] == [("0", State.UNCHANGED)]
-    assert [(each.id, entry) for each, entry in todo] == [("1", entries["1"]), ("2", None), ("3", entries["3"])]
+    assert [(each.call.id, each.entry) for each in todo] == [("1", entries["1"]), ("2", None), ("3", entries["3"])]
+    assert [each.needs for each in todo] == [needs(each.call, each.entry) for each in todo]
     assert sum(outcome.bytes for outcome in outcomes) == 0
 
 

@@ -1,5 +1,6 @@
 """The way of a call: each one emitted has one outcome, memory stays flat, and a stop loses nothing that is whole."""
 
+import datetime as dt
 import json
 import threading
 from collections import Counter
@@ -13,8 +14,9 @@ from anyio.lowlevel import checkpoint as turn
 
 from harvester.crew import Crew
 from harvester.errors import AuthError, HarvestError, NotKeptError, PlatformError, StorageError
-from harvester.model import Call, Entry, Outcome, State
-from harvester.pipeline import LARGEST_GROUP, Emit, Pipeline, Todo
+from harvester.model import Call, Outcome, State
+from harvester.needs import Rules, Todo, decide
+from harvester.pipeline import LARGEST_GROUP, Emit, Pipeline
 from harvester.platform.rows import read_call
 
 WORKERS = 4
@@ -23,6 +25,11 @@ WORKERS = 4
 def calls(count: int) -> list[Call]:
     """So many different calls."""
     return [read_call(json.dumps({"id": number}).encode()) for number in range(count)]
+
+
+def todo(call: Call) -> Todo:
+    """A call of which nothing is held."""
+    return Todo(call, None, decide(call, None, Rules(), dt.datetime.now(dt.UTC)))
 
 
 class Bench:
@@ -54,9 +61,10 @@ class Bench:
 
     def _sift(self, page: list[Call]) -> tuple[list[Outcome], list[Todo]]:
         known = [call for call in page if int(call.id) % 5 == 4]
-        return [outcome(call.id) for call in known], [(call, None) for call in page if call not in known]
+        return [outcome(call.id) for call in known], [todo(call) for call in page if call not in known]
 
-    async def _settle(self, call: Call, entry: Entry | None) -> int:
+    async def _settle(self, todo: Todo) -> int:
+        call = todo.call
         self.taken += 1
         await turn()
         if call.id in self.errors:

@@ -14,7 +14,7 @@ from harvester.archive.stage import Draft, Intake, Stager
 from harvester.crew import Crew
 from harvester.errors import AuthError, LinkError, PlatformError, RecordingError, StorageError, TransientError
 from harvester.model import Call, Entry, State, Transfer
-from harvester.needs import Rules
+from harvester.needs import Rules, Todo, decide
 from harvester.settle import MOST_WAITING_BYTES, Fetch, Settler
 from tests.archive.sites import SOUND, call, transfer
 
@@ -31,14 +31,14 @@ def parts(tmp_path: Path) -> Path:
 
 def settler(parts: Path, fetch: Fetch) -> Settler:
     """Settle into that folder."""
-    return Settler(Stager(parts.parent / "calls", parts, dt.UTC), fetch, Rules(), Crew(1, fixed=True))
+    return Settler(Stager(parts.parent / "calls", parts, dt.UTC), fetch, Crew(1, fixed=True))
 
 
 def quick_settler(parts: Path, fetch: Fetch) -> Settler:
     """The same, on a disk so quick that small files wait for their group."""
     quickness = Quickness(local=True)
     stager = Stager(parts.parent / "calls", parts, dt.UTC, gathers=lambda: True, quickness=quickness)
-    return Settler(stager, fetch, Rules(), Crew(1, fixed=True))
+    return Settler(stager, fetch, Crew(1, fixed=True))
 
 
 def bringing(sound: bytes, error: BaseException | None = None) -> Fetch:
@@ -56,9 +56,14 @@ def bringing(sound: bytes, error: BaseException | None = None) -> Fetch:
     return fetch
 
 
+def todo(given: Call, entry: Entry | None = None) -> Todo:
+    """What is to be done about a call."""
+    return Todo(given, entry, decide(given, entry, Rules(), dt.datetime.now(dt.UTC)))
+
+
 async def draft_of(settler: Settler, given: Call, entry: Entry | None = None) -> Draft:
     """Settle and stage one call."""
-    return await only(settler, await settler.settle(given, entry))
+    return await only(settler, await settler.settle(todo(given, entry)))
 
 
 async def only(settler: Settler, settled: Draft | Intake) -> Draft:
@@ -179,7 +184,7 @@ async def test_many_calls_are_settled_at_once(parts: Path) -> None:
 async def test_small_files_wait_for_their_group(parts: Path) -> None:
     """Where the disk is quick nothing is written before the group is staged; what is larger is, and by a thread."""
     settling = quick_settler(parts, bringing(SOUND))
-    waiting = await settling.settle(call(123), None)
+    waiting = await settling.settle(todo(call(123)))
     assert (isinstance(waiting, Intake), left_in(parts)) == (True, [])
     assert staged(await only(settling, waiting)) == {
         "123.json": call(123).raw,
@@ -190,7 +195,7 @@ async def test_small_files_wait_for_their_group(parts: Path) -> None:
 
 async def test_large_files_wait_for_no_group(parts: Path) -> None:
     """They are hashed and written by a thread as soon as they are there."""
-    draft = await quick_settler(parts, bringing(LARGE)).settle(call(123), None)
+    draft = await quick_settler(parts, bringing(LARGE)).settle(todo(call(123)))
     assert isinstance(draft, Draft)
     assert staged(draft)["123.mp3"] == LARGE
 
@@ -200,11 +205,11 @@ async def test_what_waits_for_its_group_fills_no_memory(parts: Path) -> None:
     sound = SOUND * (SMALL_BYTES // len(SOUND))
     settling = quick_settler(parts, bringing(sound))
     many = MOST_WAITING_BYTES // len(sound)
-    waiting = [await settling.settle(call(number), None) for number in range(many + 1)]
+    waiting = [await settling.settle(todo(call(number))) for number in range(many + 1)]
     assert [isinstance(each, Intake) for each in waiting] == [True] * many + [False]
     drafts = await settling.stage(waiting)
     assert len({each.outcome.id for each in drafts if isinstance(each, Draft)}) == many + 1
-    assert isinstance(await settling.settle(call(many + 1), None), Intake)
+    assert isinstance(await settling.settle(todo(call(many + 1))), Intake)
 
 
 @pytest.mark.parametrize("sound", [SOUND, LARGE])

@@ -26,7 +26,7 @@ Parser = Callable[[bytes], Frame | None]
 
 def mp3_frame(header: bytes) -> Frame | None:
     """Read an MPEG-1, 2 or 2.5 header of layer I, II or III; None where it is none, or of free format."""
-    return _MP3_FRAMES.get(header[:3])
+    return _MP3_FRAMES[header[:3]]
 
 
 def adts_frame(header: bytes) -> Frame | None:
@@ -90,10 +90,16 @@ def _mp3_frame(second: int, third: int) -> Frame | None:
     return Frame(length_bytes, samples / rate_hz, (second & 0x1E) << 8 | third & 0x0C)
 
 
-# A dictionary from the first three bytes: one look-up a frame is what makes the walk fast.
-_MP3_FRAMES: Final = {
-    bytes((0xFF, second, third)): frame
-    for second in range(0xE0, 0x100)
-    for third in range(0x100)
-    if (frame := _mp3_frame(second, third)) is not None
-}
+class _Frames(dict[bytes, Frame | None]):
+    """From a header's first three bytes to its frame, filled as they are met: all at once they cost each start 6 ms."""
+
+    def __missing__(self, start: bytes) -> Frame | None:
+        if (
+            len(start) < 3 or start[0] != 0xFF or start[1] < 0xE0
+        ):  # so most of what is asked for: it would fill the memory
+            return None
+        self[start] = frame = _mp3_frame(start[1], start[2])
+        return frame
+
+
+_MP3_FRAMES: Final = _Frames()  # one look-up a frame is what makes the walk fast

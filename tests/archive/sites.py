@@ -22,7 +22,7 @@ from harvester.crew import Crew
 from harvester.demo.audio import recording
 from harvester.errors import NotKeptError, RecordingError
 from harvester.model import Call, Transfer
-from harvester.needs import Rules
+from harvester.needs import Rules, Todo, decide
 from harvester.platform.rows import read_call
 from harvester.settle import Settler
 
@@ -92,8 +92,9 @@ class Run:
             return told
 
         entry = self.checkpoint.find([call.id]).get(call.id)
-        settler = Settler(self.stager, fetch, rules or Rules(), Crew(1, fixed=True))
-        (draft,) = await settler.stage([await settler.settle(call, entry)])
+        settler = Settler(self.stager, fetch, Crew(1, fixed=True))
+        needs = decide(call, entry, rules or Rules(), dt.datetime.now(dt.UTC))
+        (draft,) = await settler.stage([await settler.settle(Todo(call, entry, needs))])
         if isinstance(draft, NotKeptError):
             raise draft
         return draft
