@@ -122,8 +122,7 @@ def check_owner(mark: Mark, platform: str, account: str | None) -> None:
 
 def _decode(path: Path) -> Mark:
     try:
-        with path.open("rb") as file:
-            mark = msgspec.json.decode(file.read(LARGEST_BYTES), type=Mark)
+        mark = msgspec.json.decode(disk.beginning_of(path, LARGEST_BYTES) or b"", type=Mark)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MarkError(f"{path} cannot be read ({error}); restore it from a copy of the archive") from error
     if mark.format > FORMAT:

@@ -1,6 +1,7 @@
 """The mark: a folder is an archive, is empty, or is not touched."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,17 @@ def test_a_broken_mark_is_refused(tmp_path: Path, content: bytes) -> None:
         read_mark(tmp_path)
     assert caught.value.exit_code == 6
     assert (tmp_path / MARK).read_bytes() == content
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_a_mark_that_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
+    """A pipe would be waited for, and a link leads elsewhere: neither is a mark, and no command hangs on it."""
+    write_mark(tmp_path / "calls", PLATFORM, OWNER)
+    mark = tmp_path / "calls" / MARK
+    mark.rename(tmp_path / "away")
+    os.mkfifo(mark) if kind == "pipe" else mark.symlink_to(tmp_path / "away")
+    with pytest.raises(MarkError, match="cannot be read"):
+        read_mark(tmp_path / "calls")
 
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
