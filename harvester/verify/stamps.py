@@ -83,6 +83,9 @@ class Stamps:
         if kept is None:
             self._result.find("missing", key, "the certificates of the stamp", "no file")
             return None
+        if not kept:  # a pipe too, which would be waited for
+            self._result.find("stamp", key, "the certificates of the stamp", "nothing that can be read")
+            return None
         with suppress(EvidenceError):
             stamp = check_stamp(answer, seal, signature, chain)
             if stamp.chain_pem == kept and roots_are_whole(kept):

@@ -1,6 +1,7 @@
 """Stamps are held against their seals and against the authorities that the verifier trusts, as of the stamp's own time."""
 
 import importlib.util
+import os
 import shutil
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from harvester.verify.witnesses import Witnesses, witnesses_of
 from tests.archive.sites import Site, copied, flip_bit
 from tests.evidence.test_signature import allowed, new_key
 from tests.evidence.tsa import Authority
-from tests.verify.damage import runs
+from tests.verify.damage import found, runs
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("openssl") or importlib.util.find_spec("rfc3161_client") is None,
@@ -138,6 +139,8 @@ def test_a_chain_that_is_gone_is_found(root: Path, authority: Authority) -> None
     chain = run_key(runs(root)[1], STAMP_CHAIN)
     (root / chain).unlink()
     assert the_finding(verify(root, witnesses=trusting(authority))) == ("missing", chain)
+    os.mkfifo(root / chain)
+    assert ("stamp", chain) in found(verify(root, witnesses=trusting(authority))), "and a pipe keeps nobody waiting"
 
 
 @pytest.mark.skipif(not shutil.which("faketime"), reason="faketime is missing")
