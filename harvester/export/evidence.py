@@ -152,6 +152,10 @@ def _proofs(selection: Selection, seals: dict[str, Seal], at_once: int) -> Itera
         yield from _proven(
             selection, run_id, "manifest", files, (seal.manifest_merkle_root, seal.manifest_lines), at_once
         )
+        if left := selection.unproven(run_id):
+            selection.flawed(
+                f"{run_key(run_id, MANIFEST)} does not name all files that the run's ledger names ({left:,})"
+            )
 
 
 def _manifest_numbers(selection: Selection, run_id: str) -> Iterator[int]:

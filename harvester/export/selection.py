@@ -19,7 +19,7 @@ import msgspec
 
 from harvester.archive import disk, ledger
 from harvester.archive.inside import Inside
-from harvester.archive.layout import FILE_KEY, LEDGER, RUNS, run_key
+from harvester.archive.layout import FILE_KEY, LEDGER, MANIFEST, RUNS, SEAL, run_key
 from harvester.archive.ledger import ERASED, Line, Position
 from harvester.errors import LedgerError, StorageError
 from harvester.export.criteria import Criteria
@@ -115,6 +115,12 @@ class Selection(msgspec.Struct, kw_only=True):
             "SELECT seq, line.sha256 FROM line JOIN call USING (id) WHERE meant ORDER BY seq, run, number"
         )
 
+    def unproven(self, run_id: str) -> int:
+        """Return how many files of these calls a run is the first to name, and no manifest has been found to name."""
+        query = "SELECT count(*) FROM file JOIN call USING (id) WHERE meant AND run = ? AND NOT erased AND NOT proven"
+        (count,) = self.db.execute(query, (run_id,)).fetchone()
+        return int(count)
+
     def lines(self, key: str) -> Iterator[bytes]:
         """Yield the lines of a ledger or manifest. Raises StorageError when it cannot be read: nothing can be told then."""
         try:
@@ -157,7 +163,11 @@ def select(archive: Path, criteria: Criteria, tell: Tell) -> Selection:
 def _read_ledgers(archive: Path, selection: Selection, tell: Tell) -> None:
     _refuse_links(archive)
     after = Position()
-    for run_id in ledger.run_ids(archive):
+    begun = ledger.run_ids(archive)
+    for lost in sorted({folder.name for folder in ledger.run_folders(archive)} - set(begun)):
+        if any(disk.exists(archive / run_key(lost, name)) for name in (MANIFEST, SEAL)):
+            selection.flawed(f"{run_key(lost, LEDGER)} is missing, and its run has closed")
+    for run_id in begun:
         key = run_key(run_id, LEDGER)
         for number, raw in enumerate(selection.lines(key)):
             if not raw.endswith(b"\n"):

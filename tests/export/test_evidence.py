@@ -154,6 +154,23 @@ def test_runs_without_a_seal_are_said_in_so_many_words(site: Site, tmp_path: Pat
     assert "## 2. Not sealed" in (tmp_path / "none" / "VERIFY.md").read_text()
 
 
+@pytest.mark.parametrize("left", [b"", b"noise\n"])
+def test_a_manifest_that_names_none_of_the_files_is_damage(site: Site, tmp_path: Path, left: bytes) -> None:
+    """Nothing would be proven by it, and the recipient would be the first to find out."""
+    key = run_key(runs_of(site)[0], MANIFEST)
+    (site.root / key).write_bytes(left)
+    with pytest.raises(DamagedError, match=rf"{key} does not name all files that the run's ledger names \(6\)"):
+        exported_to(site, tmp_path / "bundle", OF_ANNA)
+
+
+def test_a_closed_run_without_its_ledger_is_damage(site: Site, tmp_path: Path) -> None:
+    """Its lines may have been of these calls; a chain shows no end that is cut off, what is left of the run does."""
+    key = run_key(runs_of(site)[-1], LEDGER)
+    (site.root / key).unlink()
+    with pytest.raises(DamagedError, match=f"{key} is missing, and its run has closed"):
+        exported_to(site, tmp_path / "bundle", OF_ANNA)
+
+
 def test_a_seal_that_was_taken_away_is_damage(site: Site, tmp_path: Path) -> None:
     """The first line of its run speaks of it: refused with its name; included, it is noted. One still to come is not missed."""
     run_id = runs_of(site)[0]
