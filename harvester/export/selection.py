@@ -21,7 +21,8 @@ from harvester.archive import disk, ledger
 from harvester.archive.inside import Inside
 from harvester.archive.layout import FILE_KEY, LEDGER, MANIFEST, RUNS, SEAL, run_key
 from harvester.archive.ledger import ERASED, Line, Position
-from harvester.errors import LedgerError, StorageError
+from harvester.archive.seal import load_seal
+from harvester.errors import LedgerError, SealError, StorageError
 from harvester.export.criteria import Criteria
 from harvester.export.exported import ExportedFile, Standing, exported
 from harvester.model import File
@@ -169,11 +170,23 @@ def _read_ledgers(archive: Path, selection: Selection, tell: Tell) -> None:
             selection.flawed(f"{run_key(lost, LEDGER)} is missing, and its run has closed")
     for run_id in begun:
         key = run_key(run_id, LEDGER)
+        sealed = _sealed_end(archive, run_id)  # before the ledger: a run may be at work
         for number, raw in enumerate(selection.lines(key)):
             if not raw.endswith(b"\n"):
                 break  # torn, or still being written
             after = _read_line(selection, run_id, number, raw, after)
+        if sealed not in (None, (after.seq, after.prev)):
+            selection.flawed(f"{key} does not end as its seal says")
         tell(1, 0)
+
+
+def _sealed_end(archive: Path, run_id: str) -> tuple[int, str] | None:
+    """Return seq and hash of the last line of a run's ledger, as its seal says; None where there is none that can be read."""
+    try:
+        loaded = load_seal(archive, run_id)
+    except SealError:
+        return None  # told by who hands it over
+    return (loaded[0].ledger_last_seq, loaded[0].ledger_last_line_sha256) if loaded else None
 
 
 def _refuse_links(archive: Path) -> None:

@@ -171,6 +171,14 @@ def test_a_closed_run_without_its_ledger_is_damage(site: Site, tmp_path: Path) -
         exported_to(site, tmp_path / "bundle", OF_ANNA)
 
 
+def test_a_ledger_whose_end_was_cut_off_is_damage(site: Site, tmp_path: Path) -> None:
+    """Also where no line of these calls is left in it: the seal beside it says how it ended."""
+    key = run_key(runs_of(site)[-1], LEDGER)
+    edit(site.root / key, lambda data: data[: data.index(b"\n") + 1])
+    with pytest.raises(DamagedError, match=f"{key} does not end as its seal says"):
+        exported_to(site, tmp_path / "bundle", OF_ANNA)
+
+
 def test_a_seal_that_was_taken_away_is_damage(site: Site, tmp_path: Path) -> None:
     """The first line of its run speaks of it: refused with its name; included, it is noted. One still to come is not missed."""
     run_id = runs_of(site)[0]
