@@ -88,7 +88,8 @@ def steps_of(line: str) -> list[tuple[str, str]]:
     paths = [one or other for one, other in PATH.findall(call["arguments"])]
     if not call["name"].startswith("rename"):
         return [(call["name"], paths[0])] if paths else []
-    return [("from", paths[-2]), ("to", paths[-1])]
+    source, target = (quoted for _, quoted in PATH.findall(call["arguments"]) if quoted)
+    return [("from", source), ("to", target)]
 
 
 async def test_a_file_gets_its_name_only_when_it_is_durable(harvests: Harvests) -> None:

@@ -23,6 +23,7 @@ from types import TracebackType
 
 from harvester.archive import durability, steps
 from harvester.archive.advice import ADVICE, NO_ROOM
+from harvester.archive.naming import name_new
 from harvester.archive.pieces import write_all
 from harvester.errors import NotKeptError, StorageError
 
@@ -109,11 +110,9 @@ def give_name(part: Path | str, target: Path | str) -> None:
     """Give a durable file its final name. What lies under that name is never written over: it is a StorageError."""
     with guarded("rename to", target):
         try:
-            os.lstat(target)
-        except FileNotFoundError:
-            os.rename(part, target)  # noqa: PTH104 - a Path for each file of an archive is a tenth of its time
-            return
-    raise StorageError(f"{target} appeared meanwhile: another harvester writes into this archive")
+            name_new(part, target)
+        except FileExistsError:
+            raise StorageError(f"{target} appeared meanwhile: another harvester writes into this archive") from None
 
 
 def sync_folder(folder: Path) -> bool:
