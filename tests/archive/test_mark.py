@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import PIPE
 
@@ -117,14 +118,27 @@ def test_a_broken_mark_is_refused(tmp_path: Path, content: bytes) -> None:
     assert (tmp_path / MARK).read_bytes() == content
 
 
-@pytest.mark.parametrize("kind", ["pipe", "link"])
-def test_a_mark_that_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
-    """A pipe would be waited for, and a link leads elsewhere: neither is a mark, and no command hangs on it."""
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
+def test_a_mark_that_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    """A pipe would be waited for: it is no mark, and no command hangs on it."""
     write_mark(tmp_path / "calls", PLATFORM, OWNER)
     mark = tmp_path / "calls" / MARK
+    mark.unlink()
+    make(mark)
+    with pytest.raises((MarkError, StorageError), match=f"{MARK}.* (is no file|a folder lies)"):
+        read_mark(tmp_path / "calls")
+
+
+def test_a_mark_behind_a_link_is_read(tmp_path: Path) -> None:
+    """`verify` tells of the link; all other commands work as before, and a link that leads to a pipe is refused."""
+    made = write_mark(tmp_path / "calls", PLATFORM, OWNER)
+    mark = tmp_path / "calls" / MARK
     mark.rename(tmp_path / "away")
-    os.mkfifo(mark) if kind == "pipe" else mark.symlink_to(tmp_path / "away")
-    with pytest.raises(MarkError, match="cannot be read"):
+    mark.symlink_to(tmp_path / "away")
+    assert read_mark(tmp_path / "calls") == made
+    (tmp_path / "away").unlink()
+    os.mkfifo(tmp_path / "away")
+    with pytest.raises(MarkError, match="is no file"):
         read_mark(tmp_path / "calls")
 
 
