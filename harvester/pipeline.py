@@ -158,12 +158,9 @@ class Pipeline(Generic[Settled, Draft]):
             if isinstance(self.failure, StorageError):
                 continue
             try:
-                outcomes = await self._committed(group)
+                await self._commit_group(group)
             except HarvestError as error:
                 self.stop(error)
-                continue
-            for outcome in outcomes:
-                self._on_outcome(outcome)
 
     async def _gathered(self) -> list[Done[Settled]]:
         """Return the next group; nothing at the end."""
@@ -174,19 +171,22 @@ class Pipeline(Generic[Settled, Draft]):
             await anyio.sleep(GATHERING_SECONDS)
         return [first, *self._drafts.take(LARGEST_GROUP - 1)]
 
-    async def _committed(self, group: list[Done[Settled]]) -> list[Outcome]:
+    async def _commit_group(self, group: list[Done[Settled]]) -> None:
         drafts, unkept = await self._staged(group)
-        outcomes: list[Outcome] = []
         try:
-            outcomes += await self._commit(drafts) if drafts else []
+            await self._commit_drafts(drafts)
         except NotKeptError as error:
             if any(each.again for each in group):
                 raise
             self._on_again(error, len(drafts))
             unkept = group
-        if unkept and (drafts := await self._settled_again(unkept)):
-            outcomes += await self._commit(drafts)
-        return outcomes
+        if unkept:
+            await self._commit_drafts(await self._settled_again(unkept))
+
+    async def _commit_drafts(self, drafts: list[Draft]) -> None:
+        """Commit what there is. Whatever fails later, these calls have their outcomes."""
+        for outcome in await self._commit(drafts) if drafts else ():
+            self._on_outcome(outcome)
 
     async def _staged(self, group: list[Done[Settled]]) -> tuple[list[Draft], list[Done[Settled]]]:
         """Stage a group; return the drafts, and whose files the storage did not keep."""

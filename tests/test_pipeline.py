@@ -47,7 +47,7 @@ class Bench:
         self.once: dict[str, Exception] = {}  # the same, and gone when it was raised
         self.again: list[int] = []
         self._at_commit = threading.Lock()
-        self.unstaged: dict[str, Exception] = {}  # what staging raises once
+        self.unstaged: dict[str, list[Exception]] = {}  # what staging raises, one after the other
         self.pipeline = Pipeline[int, str](
             sift=self._sift,
             settle=self._settle,
@@ -79,9 +79,11 @@ class Bench:
         return [self._staged(str(each)) for each in group]
 
     def _staged(self, call_id: str) -> str | NotKeptError:
-        error = self.unstaged.pop(call_id, None)
-        if error is None or isinstance(error, NotKeptError):
-            return error or call_id
+        if not (errors := self.unstaged.get(call_id)):
+            return call_id
+        error = errors.pop(0)
+        if isinstance(error, NotKeptError):
+            return error
         raise error
 
     async def _commit(self, drafts: Sequence[str]) -> list[Outcome]:
@@ -229,7 +231,7 @@ async def test_what_one_call_did_not_keep_is_settled_once_more() -> None:
 async def test_what_one_call_of_a_group_did_not_keep_is_settled_once_more() -> None:
     """It alone is settled again; the others of its group wait for nothing and have one outcome each."""
     bench = Bench()
-    bench.unstaged["2"] = NotKeptError("device")
+    bench.unstaged["2"] = [NotKeptError("device")]
     await bench.pipeline.run(pages_of(calls(50)))
     assert bench.outcomes == Counter(call.id for call in calls(50))
     assert (bench.taken, bench.again) == (41, [1])
@@ -239,7 +241,7 @@ async def test_what_one_call_of_a_group_did_not_keep_is_settled_once_more() -> N
 async def test_a_call_and_then_its_group_not_kept_are_settled_once_more() -> None:
     """One that was not kept while its group was staged is settled again with the group, and only once."""
     bench = Bench(workers=1)
-    bench.unstaged["0"] = NotKeptError("device")
+    bench.unstaged["0"] = [NotKeptError("device")]
     bench.once["commit"] = NotKeptError("device")
     bench.may_commit.clear()
     async with anyio.create_task_group() as tasks:
@@ -252,10 +254,22 @@ async def test_a_call_and_then_its_group_not_kept_are_settled_once_more() -> Non
     assert bench.taken == 4 + sum(bench.again)
 
 
+async def test_what_a_group_has_committed_counts_though_one_of_it_fails_twice() -> None:
+    """The others of its group stand in the ledger by then: each has its outcome, and then the run ends."""
+    bench = Bench()
+    bench.unstaged["2"] = [NotKeptError("device"), error := NotKeptError("device again")]
+    await bench.pipeline.run(pages_of(calls(4), 4))
+    assert bench.pipeline.failure is error
+    assert bench.outcomes == Counter(each for group in bench.groups for each in group)
+    assert "2" not in bench.outcomes
+    assert bench.groups
+
+
 async def test_what_the_storage_refuses_while_a_group_is_staged_ends_the_run() -> None:
     """No room, for example: fetching again would change nothing, and the group gets no names."""
     bench = Bench()
-    bench.unstaged["2"] = error = StorageError("the disk is full")
+    error = StorageError("the disk is full")
+    bench.unstaged["2"] = [error]
     await bench.pipeline.run(pages_of(calls(4), 4))
     assert bench.pipeline.failure is error
     assert "2" not in bench.outcomes
@@ -292,7 +306,10 @@ async def test_a_call_settled_again_is_not_settled_a_third_time(where: str) -> N
     bench = Bench(workers=1)
     bench.once["0"] = NotKeptError("device")
     error = NotKeptError("device")
-    (bench.once if where == "once" else bench.unstaged)["commit" if where == "once" else "0"] = error
+    if where == "once":
+        bench.once["commit"] = error
+    else:
+        bench.unstaged["0"] = [error]
     await bench.pipeline.run(pages_of(calls(1)))
     assert bench.pipeline.failure is error
     assert bench.taken == 2
