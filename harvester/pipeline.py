@@ -82,7 +82,7 @@ class Pipeline(Generic[Settled, Draft]):
         self._on_again = on_again
         self._crew = crew
         self._todo = Channel[Todo](min(2 * crew.most, MOST_WAITING))
-        self._drafts = Channel[Done[Settled]](LARGEST_GROUP)
+        self._done = Channel[Done[Settled]](LARGEST_GROUP)
         self._grace_seconds = grace_seconds
         self._working = anyio.CancelScope()
         self._producing = anyio.CancelScope()
@@ -101,7 +101,7 @@ class Pipeline(Generic[Settled, Draft]):
                         for _ in range(self._crew.most):
                             workers.start_soon(self._work)
             finally:
-                self._drafts.close()
+                self._done.close()
 
     def stop(self, failure: HarvestError | None = None) -> None:
         """Take no more calls. What is in flight may end within the grace time; after a `failure` it is dropped at once."""
@@ -144,7 +144,7 @@ class Pipeline(Generic[Settled, Draft]):
                     except HarvestError as error:
                         self.stop(error)
                         return
-                    await self._drafts.put([settled])
+                    await self._done.put([settled])
 
     async def _settled(self, todo: Todo) -> Done[Settled]:
         try:
@@ -164,12 +164,12 @@ class Pipeline(Generic[Settled, Draft]):
 
     async def _gathered(self) -> list[Done[Settled]]:
         """Return the next group; nothing at the end."""
-        first = await self._drafts.get()
+        first = await self._done.get()
         if first is None:
             return []
         if not self._todo.is_empty:  # more will be ready soon
             await anyio.sleep(GATHERING_SECONDS)
-        return [first, *self._drafts.take(LARGEST_GROUP - 1)]
+        return [first, *self._done.take(LARGEST_GROUP - 1)]
 
     async def _commit_group(self, group: list[Done[Settled]]) -> None:
         drafts, unkept = await self._staged(group)

@@ -9,7 +9,6 @@ archive, or is told that it must exist, stops when the mark is not there; and a 
 from __future__ import annotations
 
 import datetime as dt
-import os
 import stat
 import uuid
 from collections.abc import Iterator
@@ -121,17 +120,15 @@ def check_owner(mark: Mark, platform: str, account: str | None) -> None:
         raise ConfigError("this archive holds the calls of another account than this key's; name another --archive")
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
 def _decode(path: Path) -> Mark:
-    # A pipe would be waited for. What a link leads to is read: `verify` tells of it, and not every command must fail.
+    with disk.guarded("read", path):
+        # A pipe would be waited for. What a link leads to is read: `verify` tells of it, and not every command must fail.
+        if not path.is_file():
+            raise MarkError(f"{path} is no file; restore it from a copy of the archive")
+        with path.open("rb") as file:
+            data = file.read(LARGEST_BYTES)
     try:
-        with disk.guarded("read", path), open(path, "rb", opener=_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise MarkError(f"{path} is no file; restore it from a copy of the archive")
-            mark = msgspec.json.decode(file.read(LARGEST_BYTES), type=Mark)
+        mark = msgspec.json.decode(data, type=Mark)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MarkError(f"{path} cannot be read ({error}); restore it from a copy of the archive") from error
     if mark.format > FORMAT:

@@ -94,9 +94,8 @@ class _Frames(dict[bytes, Frame | None]):
     """From a header's first three bytes to its frame, filled as they are met: all at once they cost each start 6 ms."""
 
     def __missing__(self, start: bytes) -> Frame | None:
-        if (
-            len(start) < 3 or start[0] != 0xFF or start[1] < 0xE0
-        ):  # so most of what is asked for: it would fill the memory
+        # most of what is asked for, which would fill the memory
+        if len(start) < 3 or start[0] != 0xFF or start[1] < 0xE0:
             return None
         self[start] = frame = _mp3_frame(start[1], start[2])
         return frame
