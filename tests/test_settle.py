@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import threading
 from pathlib import Path
 
 import anyio
@@ -198,6 +199,25 @@ async def test_large_files_wait_for_no_group(parts: Path) -> None:
     draft = await quick_settler(parts, bringing(LARGE)).settle(todo(call(123)))
     assert isinstance(draft, Draft)
     assert staged(draft)["123.mp3"] == LARGE
+
+
+@pytest.mark.parametrize("stays_quick", [True, False])
+async def test_what_waits_is_written_by_a_thread_where_the_disk_became_slow(parts: Path, stays_quick: bool) -> None:
+    """Each file is made durable by itself then, after a failed sync for example: the loop waits for no disk."""
+    gathers, asked_by = True, list[threading.Thread]()
+
+    def asked() -> bool:
+        asked_by.append(threading.current_thread())
+        return gathers
+
+    stager = Stager(parts.parent / "calls", parts, dt.UTC, gathers=asked, quickness=Quickness(local=True))
+    settling = Settler(stager, bringing(SOUND), Crew(1, fixed=True))
+    waiting = await settling.settle(todo(call(123)))
+    assert isinstance(waiting, Intake)
+    gathers = stays_quick
+    draft = await only(settling, waiting)
+    assert (asked_by[-1] is threading.main_thread()) is stays_quick
+    assert {each.durable for each in draft.staged} == {not stays_quick}
 
 
 async def test_what_waits_for_its_group_fills_no_memory(parts: Path) -> None:
