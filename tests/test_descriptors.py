@@ -135,11 +135,9 @@ async def test_a_limit_that_is_too_low_is_said_before_the_run_begins(harvests: H
 PROGRAM = """
 import asyncio, os, resource, sys
 from harvester.platform.retry import RetryPolicy, retry
-from harvester.platform.wire import tls_context
 from tests.platform.test_wire import get
 
 async def main(url):
-    tls_context()
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     held = []
     with __import__("contextlib").suppress(OSError):

@@ -35,7 +35,6 @@ from harvester.platform.wire import (
     asked_wait_seconds,
     bare,
     header_number,
-    tls_context,
     translated,
 )
 
@@ -88,7 +87,7 @@ class Api:
     async def __aenter__(self) -> Api:
         """Open the connections."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls_context(), limit=0),
+            connector=aiohttp.TCPConnector(limit=0),
             # for all but the connection there is Patience
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             headers=HEADERS,

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from harvester.platform.guard import guarded_socket
-from harvester.platform.wire import tls_context
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
@@ -26,7 +25,7 @@ class Connections(aiohttp.TCPConnector):
 
     def __init__(self, limit: int, *, guarded: bool) -> None:
         """`limit` is a count: how many may be open at once; `guarded`: none leads to a private address."""
-        super().__init__(ssl=tls_context(), limit=limit, socket_factory=guarded_socket if guarded else None)
+        super().__init__(limit=limit, socket_factory=guarded_socket if guarded else None)
 
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout

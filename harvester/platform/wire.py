@@ -1,13 +1,15 @@
 """The border to HTTP: what aiohttp raises and servers answer becomes one of our errors, here and nowhere else.
 
 In:   exceptions and answers of aiohttp.  Out: `HarvestError`s, whose messages name the URL without its query.
+
+Who is trusted is what aiohttp reads once, when it is imported: the system's authorities, or the file that `SSL_CERT_FILE` names
+(OpenSSL reads that variable itself). A context of our own would read them again, which takes tens of milliseconds.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import errno
-import functools
 import os
 import ssl
 from collections.abc import Mapping
@@ -40,15 +42,6 @@ ADVICE = {9: RENEW, 10: RENEW, 62: OTHER_NAME, 64: OTHER_NAME}
 
 UNKNOWN_AUTHORITY = "if your network has its own certificate authority, name its file in SSL_CERT_FILE"
 """What to do about every other: nobody whom this machine trusts has signed it. There is no way around the check."""
-
-
-@functools.cache
-def tls_context() -> ssl.SSLContext:
-    """Return the system's trust, or the CA file that `SSL_CERT_FILE` names (OpenSSL reads that variable itself).
-
-    It is made once: reading the authorities takes tens of milliseconds, and three sessions need them.
-    """
-    return ssl.create_default_context()
 
 
 def bare(url: URL | str) -> str:
