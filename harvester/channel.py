@@ -24,6 +24,7 @@ class Channel(Generic[Item]):
     def __init__(self, room: int) -> None:
         """`room` is how many items are held before who puts more in must wait."""
         self._items = deque[Item]()
+        self._first = deque[Item]()
         self._room = room
         self._closed = False
         self._filled: anyio.Event | None = None  # each is there while somebody waits for it
@@ -41,9 +42,22 @@ class Channel(Generic[Item]):
         """Return the next one, None at the end. One that is there is taken without a turn of the loop."""
         if not await self._has_some():
             return None
+        if self._first:
+            return self._first.popleft()
         item = self._items.popleft()
         self._call_putters()
         return item
+
+    def put_first(self, items: Iterable[Item]) -> None:
+        """Put some in before all others, even after the end, for `get` alone: whoever took them with others gives them back."""
+        self._first.extend(items)
+        self._call_takers()
+
+    async def get_some(self, most: int) -> list[Item]:
+        """Return the next ones, nothing at the end: `most` at most, and half of what is there: others are to have some."""
+        if not await self._has_some(but_first=True):
+            return []
+        return self.take(max(1, min(most, len(self._items) // 2)))
 
     @property
     def is_empty(self) -> bool:
@@ -61,8 +75,8 @@ class Channel(Generic[Item]):
         self._closed = True
         self._call_takers()
 
-    async def _has_some(self) -> bool:
-        while not self._items:
+    async def _has_some(self, *, but_first: bool = False) -> bool:
+        while not self._items and (but_first or not self._first):
             if self._closed:
                 return False
             self._filled = self._filled or anyio.Event()

@@ -94,7 +94,7 @@ class Crew:
         self.most = workers
         self._clock = clock
         self._size = None if fixed else Size(workers, clock())
-        self._busy = 0
+        self._busy = self._lent = 0
         self._room: anyio.Event | None = None  # is there while somebody waits for a place
 
     async def __aenter__(self) -> None:
@@ -125,10 +125,19 @@ class Crew:
         if self._size is not None:
             self._size.refused(self._clock())
 
+    def lend(self, places: int) -> None:
+        """Give so many places to somebody else who works for the run, where their number is fixed; one stays."""
+        self._lent += places
+
+    def take_back(self, places: int) -> None:
+        """Have so many places again that were lent."""
+        self._lent -= places
+        self._call()
+
     @property
     def places(self) -> int:
         """How many may be at work at the same time now."""
-        return self.most if self._size is None else self._size.workers
+        return max(1, self.most - self._lent) if self._size is None else self._size.workers
 
     def _call(self) -> None:
         if self._room and self._busy < self.places:

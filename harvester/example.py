@@ -32,6 +32,7 @@ EXAMPLES = {
     "full_every": '"sunday"',
     "requests_per_minute": "60",
     "workers": "32",
+    "processes": "2",
     "bandwidth": '"2M"',
     "max_file_size": '"2G"',
     "recording_host": '["recordings.example.com"]',

@@ -5,9 +5,12 @@ In:   `Settings` and the key.  Out: an `Api`, a `Recordings`; whose account it i
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from harvester.crew import FIRST, Crew
+from harvester.exhaustion import is_memory_limited
 from harvester.model import KNOWN_STATUSES, Window
 from harvester.platform.api import Api
 from harvester.platform.bandwidth import Bandwidth
@@ -15,6 +18,8 @@ from harvester.platform.budget import Budget, Gate
 from harvester.platform.patience import MinRate
 from harvester.platform.recordings import Recordings
 from harvester.platform.retry import RetryPolicy
+from harvester.porter import Terms
+from harvester.porters import Porters, usual_processes
 from harvester.progress import Progress
 from harvester.provenance import written_of
 from harvester.settings import Settings
@@ -65,6 +70,32 @@ def recordings_of(api: Api, settings: Settings, connections: int, on_refusal: Ca
         hosts=settings.recording_host,
         allow_private_hosts=settings.allow_private_hosts,
         on_refusal=on_refusal,
+    )
+
+
+def porters_of(settings: Settings, crew: Crew, mode: int, on_lost: Callable[[str], None]) -> Porters:
+    """Return the porters, of whom none has begun; `mode` is that with which files are made.
+
+    There are none where the bandwidth is shared out or memory is limited, which would have to be divided among them.
+    """
+    processes = settings.processes or usual_processes()
+    connections = crew.most // processes if settings.workers else min(FIRST, crew.most)
+    usable = connections and settings.bandwidth is None and sys.platform != "win32" and not is_memory_limited()
+    terms = Terms(
+        base_url=settings.base_url,
+        connections=connections,
+        mode=mode,
+        min_rate=_min_rate(settings),
+        max_file_bytes=settings.max_file_size,
+        hosts=settings.recording_host,
+        allow_private_hosts=settings.allow_private_hosts,
+    )
+    return Porters(
+        terms,
+        processes - 1 if usable else 0,
+        on_hired=lambda: crew.lend(connections),
+        on_gone=lambda: crew.take_back(connections),
+        on_lost=on_lost,
     )
 
 

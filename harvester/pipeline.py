@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import anyio
+from anyio.abc import TaskGroup
 
 from harvester.channel import Channel
 from harvester.crew import Crew
@@ -38,13 +39,33 @@ on the disk before a long listing goes on, and enough to keep all workers busy w
 GATHERING_SECONDS = 0.02
 """How long a group waits for more drafts while there is more to do: each costs some waits for the disk, however small it is."""
 
+BATCH = 24
+BATCHES_UNDER_WAY = 3
+"""Of a carrier, and the calls in each: enough that it has work while this process is at other things, which takes tens of
+milliseconds, and few enough that at the end of a run nobody waits for it."""
+
 GRACE_SECONDS = 5.0
 """How long a stopped run waits for the recordings that are coming in."""
 
 Settled = TypeVar("Settled")
+Settled_co = TypeVar("Settled_co", covariant=True)
 Draft = TypeVar("Draft")
 Emit = Callable[[list[Call]], Awaitable[bool]]
 Sift = Callable[[list[Call]], tuple[list[Outcome], list[Todo]]]
+
+
+class Carrier(Protocol[Settled_co]):
+    """Settles batches of calls besides the workers."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes further batches."""
+
+    def takes(self, todo: Todo) -> bool:
+        """Whether a call may be in a batch."""
+
+    async def settle(self, todos: Sequence[Todo]) -> Sequence[Settled_co | None]:
+        """Settle each, or leave it undone: None."""
 
 
 class Done(NamedTuple, Generic[Settled]):
@@ -67,11 +88,13 @@ class Pipeline(Generic[Settled, Draft]):
         commit: Callable[[Sequence[Draft]], Awaitable[list[Outcome]]],
         on_outcome: Callable[[Outcome], None],
         crew: Crew,
+        carrier: Callable[[], Carrier[Settled] | None] = lambda: None,
         on_again: Callable[[NotKeptError, int], None] = lambda _, __: None,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         """`crew` says how many calls are settled at the same time; `stage` and `commit` are never called twice at once.
 
+        `carrier` is asked after each call for somebody who settles batches of them besides.
         `on_again` is told why so many calls are settled once more.
         """
         self._sift = sift
@@ -81,6 +104,7 @@ class Pipeline(Generic[Settled, Draft]):
         self._on_outcome = on_outcome
         self._on_again = on_again
         self._crew = crew
+        self._carrier = carrier
         self._todo = Channel[Todo](min(2 * crew.most, MOST_WAITING))
         self._done = Channel[Done[Settled]](LARGEST_GROUP)
         self._grace_seconds = grace_seconds
@@ -99,7 +123,7 @@ class Pipeline(Generic[Settled, Draft]):
                     async with anyio.create_task_group() as workers:
                         workers.start_soon(self._produce, produce)
                         for _ in range(self._crew.most):
-                            workers.start_soon(self._work)
+                            workers.start_soon(self._work, workers)
             finally:
                 self._done.close()
 
@@ -131,7 +155,7 @@ class Pipeline(Generic[Settled, Draft]):
         finally:
             self._todo.close()
 
-    async def _work(self) -> None:
+    async def _work(self, workers: TaskGroup) -> None:
         """Settle call after call. A place in the crew is kept between them: to hand it on costs a turn of the loop."""
         while not self.stopping:
             async with self._crew:
@@ -145,6 +169,20 @@ class Pipeline(Generic[Settled, Draft]):
                         self.stop(error)
                         return
                     await self._done.put([settled])
+                    if carrier := self._carrier():
+                        for _ in range(BATCHES_UNDER_WAY):
+                            workers.start_soon(self._carry, carrier, workers)
+
+    async def _carry(self, carrier: Carrier[Settled], workers: TaskGroup) -> None:
+        """Settle batch after batch. What the carrier leaves undone goes to the workers; in the end this becomes one of them."""
+        while carrier.is_open and not self.stopping and (some := await self._todo.get_some(BATCH)):
+            todos = [each for each in some if carrier.takes(each)]
+            self._todo.put_first(each for each in some if not carrier.takes(each))
+            if todos:
+                settled = list(zip(todos, await carrier.settle(todos), strict=True))
+                self._todo.put_first(todo for todo, each in settled if each is None)
+                await self._done.put(Done(todo, each, again=False) for todo, each in settled if each is not None)
+        await self._work(workers)
 
     async def _settled(self, todo: Todo) -> Done[Settled]:
         try:

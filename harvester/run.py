@@ -13,7 +13,7 @@ import functools
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import anyio
 import anyio.to_thread
@@ -36,7 +36,7 @@ from harvester.errors import HarvestError, NotKeptError, StorageError
 from harvester.evidence.sealing import require
 from harvester.model import Call, Entry, Outcome, Query, RawPage
 from harvester.needs import Rules, Todo, sift
-from harvester.opening import check_platform, open_api, recordings_of, warnings_of
+from harvester.opening import check_platform, open_api, porters_of, recordings_of, warnings_of
 from harvester.outset import alarms_after, archive_for, course_of, known_of, shows_erased_of, stager_for
 from harvester.pipeline import LARGEST_GROUP, Draft, Pipeline, Settled, Sift
 from harvester.place import local_state
@@ -172,12 +172,12 @@ class _Run:
 
     async def _fill(self, archive: Archive, checkpoint: Checkpoint, course: Course) -> HarvestError | None:
         settings = self._settings
-        async with AsyncExitStack() as stack:
-            places = Crew(self._workers, fixed=settings.workers is not None)
-            recordings = await stack.enter_async_context(
-                recordings_of(self._api, settings, self._workers, places.refused)
-            )
-            settler = Settler(stager_for(settings, archive), recordings.fetch, places)
+        places = Crew(self._workers, fixed=settings.workers is not None)
+        async with (
+            recordings_of(self._api, settings, self._workers, places.refused) as recordings,
+            porters_of(settings, places, archive.mode, self._account.warnings.append) as porters,
+        ):
+            settler = Settler(stager_for(settings, archive), recordings.fetch, places, porters)
             pipeline = Pipeline(
                 sift=self._sifter(checkpoint),
                 settle=settler.settle,
@@ -186,6 +186,7 @@ class _Run:
                 on_outcome=self._count,
                 on_again=self._count_again,
                 crew=places,
+                carrier=settler.carrier,
             )
             await self._pump(pipeline, course, self._keeper(archive, checkpoint))
         if pipeline.failure or self._signals.received is not None:

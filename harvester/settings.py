@@ -101,6 +101,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             default_text="8 at first, up to 60 while more make it faster",
         ),
     ] = None
+    processes: Annotated[
+        int | None,
+        Setting(
+            values.whole(1, 32),
+            "most processes that fetch recordings, where one is not enough",
+            default_text="one for each processor, up to 4",
+        ),
+    ] = None
     bandwidth: Annotated[
         int | None,
         Setting(

@@ -23,6 +23,8 @@ from harvester.errors import LinkError, NotKeptError, PlatformError, RecordingEr
 from harvester.mask import masked
 from harvester.model import Call, Entry, State, Transfer
 from harvester.needs import Todo
+from harvester.porter import Brought, Errand
+from harvester.porters import Hired, Porters
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ QUOTED_CHARACTERS = 200
 """How much of a page that came instead of a recording is shown: its title, or a sentence of JSON."""
 
 MOST_WAITING_BYTES = 16 * 1024 * 1024
-"""Of recordings in memory that wait for their group; what comes beyond is written by threads at once."""
+"""Of recordings in memory that wait for their group; what comes beyond is written at once."""
 
 Fetch = Callable[[Call, Part, Judge], Awaitable[Transfer]]
 """Raises RecordingError, or PlatformError when every attempt failed."""
@@ -63,9 +65,10 @@ def quote_of(error: RecordingError | PlatformError, call: Call) -> str:
 class Settler:
     """Settles calls for one run: `settle` by many workers at the same time, then `stage` a group at a time."""
 
-    def __init__(self, stager: Stager, fetch: Fetch, crew: Crew) -> None:
-        """`crew` is told what was fetched: by that it finds its size."""
+    def __init__(self, stager: Stager, fetch: Fetch, crew: Crew, porters: Porters | None = None) -> None:
+        """`crew` and `porters` are told what was fetched: by that they find how many they are to be."""
         self._crew = crew
+        self._porters = porters
         self._stager = stager
         self._fetch = fetch
         self._waiting_bytes = 0
@@ -81,12 +84,50 @@ class Settler:
         received, failure = await self._received(call, entry) if needs.fetch else (None, None)
         intake = Intake(call=call, entry=entry, needs=needs, received=received, failure=failure)
         if needs.fetch:
-            self._crew.settled(intake.recording_bytes)
-        waiting_bytes = self._waiting_bytes + intake.recording_bytes
-        if waiting_bytes > MOST_WAITING_BYTES or not self._stager.is_quick(intake.recording_bytes):
+            self._crew.settled(intake.unwritten_bytes)
+            if self._porters:
+                self._porters.count(intake.unwritten_bytes)
+        if not self._stager.is_quick(intake.unwritten_bytes):
             return await self._staged_by_thread(intake)
-        self._waiting_bytes = waiting_bytes
+        if self._waiting_bytes + intake.unwritten_bytes > MOST_WAITING_BYTES:
+            return self._stager.stage(intake)
+        self._waiting_bytes += intake.unwritten_bytes
         return intake
+
+    def carrier(self) -> Carrier | None:
+        """Return who settles batches of calls besides, where one more is needed by now; on quick disks alone."""
+        porter = self._porters.one_more() if self._porters and self._stager.is_quick(0) else None
+        if porter is None:
+            return None
+        self._stager.helped(by_others=True)
+        return Carrier(self, porter)
+
+    async def settle_some(self, todos: Sequence[Todo], porter: Hired) -> list[Intake | None]:
+        """Return all that is known of calls whose recordings a porter has brought; None where `settle` is to do it."""
+        parts = [self._stager.part() for _ in todos]
+        errands = [
+            Errand.to(todo.call.recording_url or "", part.place) for todo, part in zip(todos, parts, strict=True)
+        ]
+        returned = await porter.fetch(errands)
+        if returned.refused:
+            self._crew.refused()
+        if not porter.is_open:
+            self._stager.helped(by_others=self._porters is not None and self._porters.any_open)
+        if not self._stager.gathers:  # each file is to have an fsync of its own now, by the process that writes it
+            porter.dismiss()
+            return [None] * len(todos)
+        return [
+            self._brought(todo, part, brought) if brought else None
+            for todo, part, brought in zip(todos, parts, returned.brought, strict=True)
+        ]
+
+    def _brought(self, todo: Todo, part: Part, brought: Brought) -> Intake:
+        if self._porters:
+            self._porters.count(brought.size_bytes)
+        part.bring(brought.sha256, brought.size_bytes)
+        judge = Judge.told(part, brought.container, brought.proof)
+        received = Received(part=part, judge=judge, transfer=brought.transfer)
+        return Intake(call=todo.call, entry=todo.entry, needs=todo.needs, received=received)
 
     async def stage(self, group: Sequence[Draft | Intake]) -> list[Draft | NotKeptError]:
         """Write the files of those calls of a group that have none yet; return a draft for each, or why to `settle` it again.
@@ -98,9 +139,9 @@ class Settler:
         return [self._stager.draft(each) if isinstance(each, Written) else each for each in written]
 
     async def _written(self, intake: Intake) -> Written | Draft | NotKeptError:
-        self._waiting_bytes -= intake.recording_bytes
+        self._waiting_bytes -= intake.unwritten_bytes
         try:
-            if self._stager.is_quick(intake.recording_bytes):
+            if self._stager.is_quick(intake.unwritten_bytes):
                 return self._stager.write(intake)
             return await self._staged_by_thread(intake)
         except NotKeptError as error:
@@ -132,3 +173,24 @@ class Settler:
         except BaseException:
             part.discard()
             raise
+
+
+class Carrier:
+    """Settles batches of calls with one porter."""
+
+    def __init__(self, settler: Settler, porter: Hired) -> None:
+        self._settler = settler
+        self._porter = porter
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes further batches."""
+        return self._porter.is_open
+
+    def takes(self, todo: Todo) -> bool:
+        """Whether a call may be in a batch: it has a recording to fetch."""
+        return todo.needs.fetch and todo.call.recording_url is not None
+
+    async def settle(self, todos: Sequence[Todo]) -> list[Intake | None]:
+        """Do as `Settler.settle` does for each; None where it is left to that."""
+        return await self._settler.settle_some(todos, self._porter)

@@ -16,7 +16,7 @@ from harvester.crew import Crew
 from harvester.errors import AuthError, HarvestError, NotKeptError, PlatformError, StorageError
 from harvester.model import Call, Outcome, State
 from harvester.needs import Rules, Todo, decide
-from harvester.pipeline import LARGEST_GROUP, Emit, Pipeline
+from harvester.pipeline import BATCH, BATCHES_UNDER_WAY, LARGEST_GROUP, Emit, Pipeline
 from harvester.platform.rows import read_call
 
 WORKERS = 4
@@ -48,6 +48,7 @@ class Bench:
         self.again: list[int] = []
         self._at_commit = threading.Lock()
         self.unstaged: dict[str, list[Exception]] = {}  # what staging raises, one after the other
+        self.porters: list[Porter] = []  # each is given out once it is asked for
         self.pipeline = Pipeline[int, str](
             sift=self._sift,
             settle=self._settle,
@@ -56,8 +57,12 @@ class Bench:
             on_outcome=lambda outcome: self.outcomes.update([outcome.id]),
             on_again=lambda _, count: self.again.append(count),
             crew=crew or Crew(workers, fixed=True),
+            carrier=self._carrier,
             grace_seconds=grace_seconds,
         )
+
+    def _carrier(self) -> "Porter | None":
+        return self.porters.pop() if self.porters else None
 
     def _sift(self, page: list[Call]) -> tuple[list[Outcome], list[Todo]]:
         known = [call for call in page if int(call.id) % 5 == 4]
@@ -102,6 +107,29 @@ class Bench:
             return [outcome(each) for each in drafts]
         finally:
             self._at_commit.release()
+
+
+class Porter:
+    """Settles batches, but for what it leaves; a test holds it up with an event."""
+
+    def __init__(self, leaves: Callable[[Call], bool] = lambda _: False, most: int = 1000) -> None:
+        self.leaves = leaves
+        self.most = most  # batches that it takes
+        self.batches: list[list[str]] = []
+        self.may_bring = anyio.Event()
+        self.may_bring.set()
+
+    @property
+    def is_open(self) -> bool:
+        return len(self.batches) < self.most
+
+    def takes(self, todo: Todo) -> bool:
+        return int(todo.call.id) % 7 != 0
+
+    async def settle(self, todos: Sequence[Todo]) -> list[int | None]:
+        self.batches.append([todo.call.id for todo in todos])
+        await self.may_bring.wait()
+        return [None if self.leaves(todo.call) else int(todo.call.id) for todo in todos]
 
 
 def outcome(call_id: str) -> Outcome:
@@ -463,3 +491,60 @@ async def test_a_crew_that_shrinks_lets_fewer_work() -> None:
         assert bench.taken == 8 + 4
         bench.may_settle.set()
     assert len(bench.outcomes) == 100
+
+
+@pytest.mark.parametrize("leaves", [lambda _: False, lambda call: int(call.id) % 3 == 0, lambda _: True])
+async def test_what_a_carrier_leaves_the_workers_settle(leaves: Callable[[Call], bool]) -> None:
+    """Every call has one outcome, whoever has settled it."""
+    bench = Bench()
+    bench.porters = [Porter(leaves), Porter(leaves)]
+    carriers = list(bench.porters)
+    await bench.pipeline.run(pages_of(calls(1003), 100))
+    assert bench.outcomes == Counter(call.id for call in calls(1003))
+    carried = Counter(each for porter in carriers for batch in porter.batches for each in batch)
+    assert max(carried.values()) == 1
+    assert all(porter.batches for porter in carriers)
+    assert {each for each in bench.settled if each in carried} == {
+        str(n) for n in map(int, carried) if leaves(calls(1003)[n])
+    }
+
+
+async def test_a_carrier_leaves_half_of_what_waits_to_the_workers() -> None:
+    """Otherwise they would stand still whenever it has just taken all."""
+    bench = Bench()
+    bench.porters = [porter := Porter()]
+    await bench.pipeline.run(pages_of(calls(500), 50))
+    assert max(map(len, porter.batches)) <= BATCH
+    assert len(bench.settled) >= WORKERS * 4
+
+
+async def test_a_carrier_that_has_closed_takes_nothing_more() -> None:
+    """The workers settle the rest."""
+    bench = Bench()
+    bench.porters = [porter := Porter(most=2)]
+    await bench.pipeline.run(pages_of(calls(500), 50))
+    assert len(porter.batches) <= 2 + BATCHES_UNDER_WAY
+    assert bench.outcomes.total() == 500
+
+
+async def test_a_stop_waits_for_a_carrier_no_longer_than_its_grace() -> None:
+    """What it was about to bring is left for the next run."""
+    bench = Bench(grace_seconds=0)
+    bench.porters = [porter := Porter()]
+    porter.may_bring = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.pipeline.run, pages_of(calls(500), 50))
+        while not porter.batches:
+            await turn()
+        bench.pipeline.stop()
+    assert not {each for batch in porter.batches for each in batch} & set(bench.outcomes)
+    assert bench.pipeline.failure is None
+
+
+async def test_a_call_that_is_left_holds_no_batch_back() -> None:
+    """It goes to the next worker; the carrier goes on with other calls meanwhile, though one of each batch is left."""
+    bench = Bench()
+    bench.porters = [porter := Porter(leaves=lambda call: int(call.id) % 10 == 1)]
+    await bench.pipeline.run(pages_of(calls(2000), 100))
+    assert len(porter.batches) > 3 * BATCHES_UNDER_WAY
+    assert bench.outcomes.total() == 2000

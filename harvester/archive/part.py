@@ -81,6 +81,7 @@ class Part:
         self._head = b""
         self._file: AsyncFileIO | None = None
         self._raw: _HashingFile | None = None
+        self._brought: tuple[str, int] | None = None
 
     @property
     def path(self) -> Path:
@@ -91,6 +92,15 @@ class Part:
     def head(self) -> bytes:
         """The first bytes, up to `HEAD_BYTES`."""
         return self._head if self._raw else self._beginning()
+
+    @property
+    def unwritten_bytes(self) -> int:
+        """How many bytes `stage` is to make files of."""
+        return 0 if self._brought else self.size_bytes
+
+    def bring(self, sha256: str, size_bytes: int) -> None:
+        """Take over a file that another process has written whole at our place; it waits for the sync of its group."""
+        self._brought, self.size_bytes = (sha256, size_bytes), size_bytes
 
     async def restart(self) -> None:
         """Forget what came so far: another attempt begins."""
@@ -168,6 +178,8 @@ class Part:
         What grew beyond `SPOOL_BYTES` is made durable in any case: a group that gathered several of those would keep all others
         waiting.
         """
+        if self._brought:  # an fsync by who has not written it may know nothing of what failed: its group's sync does
+            return *self._brought, False
         if self._raw is None:
             disk.write_new(self.place, *self._spool, durably=durably, mode=self._mode)
             return self._hashed("sha256").hexdigest(), self._spooled_bytes, durably

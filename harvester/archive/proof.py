@@ -57,6 +57,13 @@ class Judge:
         # What lacked nothing but a proof, and how the part stood then: its restarts, its size in bytes.
         self._doubted: tuple[tuple[int, int], Transfer] | None = None
 
+    @classmethod
+    def told(cls, part: Part, container: Container, proof: str) -> Judge:
+        """Return one whose judgement was made where the recording came in."""
+        judge = cls(part)
+        judge.container, judge.proof = container, proof
+        return judge
+
     async def __call__(self, call: Call, transfer: Transfer) -> None:
         """Accept what lies in the part, or raise.
 

@@ -12,6 +12,9 @@ from __future__ import annotations
 USUAL_SECONDS = 0.001
 """What writing one call's files may take on average: ten times what it does on a disk without other work."""
 
+USUAL_SECONDS_PER_BYTE = 1e-8
+"""What it may take besides for its recording: 10 ms a MiB, ten times what hashing and writing it into memory does."""
+
 LONGEST_SECONDS = 0.1
 """What it may take beyond that, once or added up: a busy machine lets a process wait some milliseconds now and then."""
 
@@ -19,7 +22,11 @@ CALLS_BY_THREAD = 500
 """Calls after a slow one that are written by threads; then the loop tries again."""
 
 SMALL_BYTES = 256 * 1024
-"""Larger recordings are hashed and written by a thread in any case: both let the interpreter go meanwhile."""
+"""Larger recordings are hashed and written by a thread: both let the interpreter go meanwhile."""
+
+HELPED_BYTES = 2 * 1024 * 1024
+"""The same where other processes fetch besides. They keep the other processors busy, and a thread would only contend with the
+loop over the interpreter."""
 
 
 class Quickness:
@@ -28,18 +35,19 @@ class Quickness:
     def __init__(self, *, local: bool) -> None:
         self._local = local
         self._by_thread = 0
+        self.is_helped = False
         self._left_seconds = LONGEST_SECONDS
 
     def permits(self, size_bytes: int) -> bool:
         """Whether the loop may write a call whose recording has so many bytes."""
-        return self._local and not self._by_thread and size_bytes <= SMALL_BYTES
+        return self._local and not self._by_thread and size_bytes <= (HELPED_BYTES if self.is_helped else SMALL_BYTES)
 
-    def took(self, seconds: float) -> None:
-        """Count the time that one call's files took."""
+    def took(self, seconds: float, size_bytes: int = 0) -> None:
+        """Count the time that one call's files took, whose recording has so many bytes."""
         if self._by_thread:
             self._by_thread -= 1
         else:
-            self._count(USUAL_SECONDS - seconds)
+            self._count(USUAL_SECONDS + size_bytes * USUAL_SECONDS_PER_BYTE - seconds)
 
     def named(self, seconds: float, calls: int) -> None:
         """Count the time that naming the files of so many calls took, which the loop does as well."""

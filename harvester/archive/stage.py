@@ -65,9 +65,9 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
 
     @property
-    def recording_bytes(self) -> int:
-        """How large the recording is that came in."""
-        return self.received.part.size_bytes if self.received else 0
+    def unwritten_bytes(self) -> int:
+        """How much of the recording that came in is still to be written."""
+        return self.received.part.unwritten_bytes if self.received else 0
 
 
 class Staged(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,9 +146,18 @@ class Stager:
         """Return a new part for a recording."""
         return Part(self._next(), self._mode, self._check_room)
 
-    def is_quick(self, recording_bytes: int) -> bool:
-        """Whether the event loop itself may stage a call whose recording has so many bytes."""
-        return self._gathers() and self._quickness.permits(recording_bytes)
+    def is_quick(self, unwritten_bytes: int) -> bool:
+        """Whether the event loop itself may stage a call of whose recording so many bytes are to be written."""
+        return self._gathers() and self._quickness.permits(unwritten_bytes)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether files wait for the sync of their group now; else each is made durable by itself."""
+        return self._gathers()
+
+    def helped(self, *, by_others: bool) -> None:
+        """Note whether other processes write recordings, too."""
+        self._quickness.is_helped = by_others
 
     def stage(self, intake: Intake) -> Draft:
         """Write the call's new files, and say what the ledger is to say of them: `write`, then `draft`. Raises as they do."""
@@ -159,7 +168,7 @@ class Stager:
 
         Raises StorageError; NotKeptError where new ones may be tried.
         """
-        durably = not self._gathers()
+        durably, unwritten_bytes = not self._gathers(), intake.unwritten_bytes
         began = time.perf_counter()
         try:
             loose = self._new_files(intake.call, intake.needs, intake.received, durably=durably)
@@ -167,7 +176,7 @@ class Stager:
             if intake.received:
                 intake.received.part.leave()  # it may be another file of the call that was not kept
             raise
-        self._quickness.took(time.perf_counter() - began)
+        self._quickness.took(time.perf_counter() - began, unwritten_bytes)
         return Written(intake, loose)
 
     def draft(self, written: Written) -> Draft:

@@ -133,3 +133,18 @@ async def test_a_part_is_never_written_into_a_file_that_lies_there(part: Part) -
     with pytest.raises(StorageError):
         await fill(part, sound(SPOOL_BYTES))
     assert part.path.read_bytes() == b"another's"
+
+
+def test_a_part_that_another_process_has_filled_is_staged_as_it_lies_there(part: Part) -> None:
+    """Nothing of it is written or hashed anew, and its group makes it durable."""
+    Path(part.place).write_bytes(sound(1000))
+    part.bring("a1" * 32, 1000)
+    assert (part.size_bytes, part.unwritten_bytes) == (1000, 0)
+    assert part.stage(durably=False) == ("a1" * 32, 1000, False)
+    assert Path(part.place).read_bytes() == sound(1000)
+
+
+def test_a_part_that_another_process_has_filled_always_waits_for_the_sync_of_its_group(part: Part) -> None:
+    """Also where each file has its own fsync by now: by who has not written it that may tell nothing of what failed."""
+    part.bring("a1" * 32, 1000)
+    assert part.stage(durably=True) == ("a1" * 32, 1000, False)

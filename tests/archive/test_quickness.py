@@ -8,7 +8,15 @@ import pytest
 
 from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.durability import is_local
-from harvester.archive.quickness import CALLS_BY_THREAD, LONGEST_SECONDS, SMALL_BYTES, USUAL_SECONDS, Quickness
+from harvester.archive.part import SPOOL_BYTES
+from harvester.archive.quickness import (
+    CALLS_BY_THREAD,
+    HELPED_BYTES,
+    LONGEST_SECONDS,
+    SMALL_BYTES,
+    USUAL_SECONDS,
+    Quickness,
+)
 from harvester.archive.stage import Stager
 from harvester.archive.store import Archive
 from tests.fault import fuse
@@ -20,6 +28,28 @@ def test_the_loop_writes_small_files_on_a_quick_disk() -> None:
     assert quickness.permits(0)
     assert quickness.permits(SMALL_BYTES)
     assert not quickness.permits(SMALL_BYTES + 1)
+
+
+def test_what_is_larger_may_take_longer() -> None:
+    """Hashing and writing a mebibyte takes a millisecond in memory; ten are no sign of a slow disk, twenty are."""
+    quickness = Quickness(local=True)
+    for _ in range(1000):
+        quickness.took(0.010, 1024 * 1024)
+    assert quickness.permits(0)
+    for _ in range(20):
+        quickness.took(0.020, 1024 * 1024)
+    assert not quickness.permits(0)
+
+
+def test_where_others_help_the_loop_writes_larger_ones_too() -> None:
+    """All that is in memory: a thread would only contend with it over the interpreter. A slow disk is a thread's as before."""
+    quickness = Quickness(local=True)
+    quickness.is_helped = True
+    assert quickness.permits(HELPED_BYTES)
+    assert not quickness.permits(HELPED_BYTES + 1)
+    assert HELPED_BYTES == SPOOL_BYTES
+    quickness.took(1.1 * (LONGEST_SECONDS + USUAL_SECONDS))
+    assert not quickness.permits(0)
 
 
 @pytest.mark.parametrize(("each_seconds", "calls"), [(1.1 * (LONGEST_SECONDS + USUAL_SECONDS), 1), (0.022, 5)])

@@ -1,0 +1,267 @@
+"""The processes that fetch recordings beside the run: when one is worth it, and how it is spoken to.
+
+In:   what was settled, and what that cost; batches of errands.  Out: another porter, where one is needed; what was brought.
+
+A run waits for servers most of the time, and one process is enough. Where the servers are quicker than one of Python's
+interpreters (a platform in the same building, small recordings) it is the processor that is waited for, of which the machine
+may have more. Whether it is so is measured: by the share of the time in which this process was at work.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import anyio
+import msgspec
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from harvester.archive import steps
+from harvester.crew import CALL_BYTES
+from harvester.porter import LENGTH_BYTES, Errand, Return, Terms, framed
+
+log = logging.getLogger(__name__)
+
+STRETCH_BYTES = 16 * 1024 * 1024
+"""The work between two looks, each call counting `CALL_BYTES` more: 128 recordings of that size. Whoever fetches less is done
+before a porter has begun."""
+
+BUSY = 0.85
+"""The share of the time in which a process is at work that has more to do than it can."""
+
+PATIENCE_SECONDS = 60.0
+"""How long a batch may take: it takes a twentieth of a second where porters are worth it. For what is slow the run waits."""
+
+MOST_LEFT = 32
+LEFT_SHARE = 0.2
+"""A porter is sent home when it has left more errands to the run than both of these say: each is asked for twice."""
+
+MOST_USELESS = 3
+"""So many have gone before their time; then no other one is tried in this run."""
+
+MOST_PROCESSES = 4
+"""Where the settings do not say: one process lists, names and keeps the ledger, and no more than three can keep it busy."""
+
+LOST = "a process that fetched recordings beside this one {why}; what it was to bring was fetched without it, and nothing is lost"
+
+LARGEST_RETURN_BYTES = 16 * 1024 * 1024
+"""Far beyond a batch with the largest headers that servers may send."""
+
+
+CPU_SHARE = Path("/sys/fs/cgroup/cpu.max")
+"""How much of the processors a container may use: microseconds, or `max`, of how many (cgroups v2)."""
+
+
+def usual_processes() -> int:
+    """Return how many processes a run may be spread over, by the processors that this one may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        share = CPU_SHARE.read_text()
+    except OSError:
+        share = ""
+    return max(1, min(cores, permitted_cores(share) or cores, MOST_PROCESSES))
+
+
+def permitted_cores(share: str) -> int | None:
+    """Read `cpu.max`; return how many whole processors it permits, None where it sets no limit or cannot be read."""
+    most, _, of = share.partition(" ")
+    return int(most) // int(of) if most.isdecimal() and of.strip().isdecimal() and int(of) else None
+
+
+class Pressure:
+    """Tells whether this process has more to do than it can. Pure: the caller brings clock and CPU time, in seconds."""
+
+    def __init__(self, now: float = 0.0, cpu: float = 0.0) -> None:
+        self._begin(now, cpu)
+
+    def count(self, recording_bytes: int) -> None:
+        """Count a call that was fetched."""
+        self._work_bytes += recording_bytes + CALL_BYTES
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for a look."""
+        return self._work_bytes >= STRETCH_BYTES
+
+    def look(self, now: float, cpu: float) -> bool:
+        """Tell whether it was busy since the look before, and begin anew."""
+        busy = cpu - self._cpu >= BUSY * (now - self._now)
+        self._begin(now, cpu)
+        return busy
+
+    def _begin(self, now: float, cpu: float) -> None:
+        self._now, self._cpu, self._work_bytes = now, cpu, 0
+
+
+class Hired:
+    """A porter that works for this run. It begins with its first batch."""
+
+    def __init__(self, terms: Terms, *, on_gone: Callable[[], None], on_lost: Callable[[str], None]) -> None:
+        """`on_gone` is called when it takes no more; before it, `on_lost` is told in a sentence where that was not our wish."""
+        self._terms = terms
+        self._on_gone = on_gone
+        self._on_lost = on_lost
+        self._process: Process | None = None
+        self._sending, self._reading = anyio.Lock(fast_acquire=True), anyio.Lock(fast_acquire=True)
+        self._brought = self._left = 0
+        self._place = b""
+        self.is_open = True
+        self.was_refused = False
+
+    async def fetch(self, errands: Sequence[Errand]) -> Return:
+        """Have a batch fetched; several may be under way, and their returns come in the same order.
+
+        Nothing is brought by one that has gone.
+        """
+        returned = None
+        try:
+            with anyio.fail_after(PATIENCE_SECONDS):
+                async with self._sending:
+                    if self.is_open:
+                        await self._send(errands)
+                async with self._reading:
+                    if self.is_open:
+                        returned = await self._next_return(len(errands))
+        except TimeoutError:
+            await self._lose(f"did not answer for {PATIENCE_SECONDS:g} s")
+        except (
+            OSError,
+            ValueError,
+            anyio.IncompleteRead,
+            anyio.BrokenResourceError,
+            anyio.ClosedResourceError,
+        ) as error:
+            await self._lose(f"ended by itself ({str(error) or type(error).__name__})")
+        except BaseException:
+            self.dismiss()  # half a return may have been read
+            raise
+        if returned is None:
+            return Return([None] * len(errands), refused=False)
+        self._count(returned)
+        return returned
+
+    def dismiss(self) -> None:
+        """End it. What it was about to bring is left to the run."""
+        if self.is_open:
+            self.is_open = False
+            self._on_gone()
+        if self._process and self._process.returncode is None:
+            self._process.kill()
+
+    async def gone(self) -> None:
+        """Wait until it has ended, so that nothing is written any more: a step of the storage, which may hang."""
+        if self._process:
+            with anyio.CancelScope(shield=True), steps.step("end a process that writes to", os.fsdecode(self._place)):
+                await self._process.aclose()
+            log.info("a process beside this one brought %d recordings, and left %d to it", self._brought, self._left)
+
+    async def _send(self, errands: Sequence[Errand]) -> None:
+        if self._process is None:
+            self._place = errands[0].place
+            log.info("one process is not enough: another one begins, and fetches recordings beside this one")
+            self._process = await anyio.open_process(
+                [sys.executable, "-P", "-m", "harvester.porter"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
+                start_new_session=True,  # a Ctrl-C is for the run
+            )
+            self._stdout = BufferedByteReceiveStream(self._process.stdout)  # type: ignore[arg-type]
+            await self._process.stdin.send(framed(self._terms))  # type: ignore[union-attr]
+        await self._process.stdin.send(framed(errands))  # type: ignore[union-attr]
+
+    async def _next_return(self, errands: int) -> Return:
+        """Read a return for so many errands. Raises ValueError for anything else."""
+        size_bytes = int.from_bytes(await self._stdout.receive_exactly(LENGTH_BYTES), "big")
+        if size_bytes > LARGEST_RETURN_BYTES:
+            raise ValueError("what it says is no return")
+        returned = msgspec.msgpack.decode(await self._stdout.receive_exactly(size_bytes), type=Return)
+        if len(returned.brought) != errands:
+            raise ValueError(f"a return for {len(returned.brought)} errands instead of {errands}")
+        return returned
+
+    def _count(self, returned: Return) -> None:
+        """Send it home where it is of no use: a server wants patience, which this process has, or it leaves too much."""
+        left = returned.brought.count(None)
+        self._left += left
+        self._brought += len(returned.brought) - left
+        self.was_refused |= returned.refused
+        if returned.refused or (self._left > MOST_LEFT and self._left > LEFT_SHARE * (self._left + self._brought)):
+            self.dismiss()
+
+    async def _lose(self, why: str) -> None:
+        if not self.is_open:
+            return
+        self._on_lost(LOST.format(why=why))
+        self.dismiss()
+        await self.gone()
+
+
+class Porters:
+    """The porters of one run. Use as an async context manager: at its end none writes any more."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        most: int,
+        *,
+        on_hired: Callable[[], None],
+        on_gone: Callable[[], None],
+        on_lost: Callable[[str], None],
+    ) -> None:
+        """There are `most` at a time; `on_hired` is called before each, `on_gone` after it, `on_lost` as in `Hired`."""
+        self._terms = terms
+        self._most = most
+        self._on_hired = on_hired
+        self._on_gone = on_gone
+        self._on_lost = on_lost
+        self._hired: list[Hired] = []
+        self._pressure = Pressure(time.monotonic(), time.process_time())
+
+    async def __aenter__(self) -> Porters:
+        """None begins before it is needed."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End all."""
+        for each in self._hired:
+            each.dismiss()
+        for each in self._hired:
+            await each.gone()
+
+    def count(self, recording_bytes: int) -> None:
+        """Count a call that was fetched."""
+        self._pressure.count(recording_bytes)
+
+    def one_more(self) -> Hired | None:
+        """Return a further porter where one is needed. To be asked often: it looks seldom.
+
+        None comes any more where a server has asked one for patience, or so many were of no use.
+        """
+        if not self._pressure.is_due or not self._pressure.look(time.monotonic(), time.process_time()):
+            return None
+        working = sum(each.is_open for each in self._hired)
+        useless = len(self._hired) - working
+        if working >= self._most or useless >= MOST_USELESS or any(each.was_refused for each in self._hired):
+            return None
+        self._on_hired()
+        self._hired.append(Hired(self._terms, on_gone=self._on_gone, on_lost=self._on_lost))
+        return self._hired[-1]
+
+    @property
+    def any_open(self) -> bool:
+        """Whether one is at work."""
+        return any(each.is_open for each in self._hired)
+
+
+def _environment() -> dict[str, str]:
+    """Return what a porter inherits: everything but our own settings, the key among them, and where modules are found."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HARVESTER_")}
+    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

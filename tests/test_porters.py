@@ -1,0 +1,554 @@
+"""Processes that fetch recordings beside the run: they make it faster where one is not enough, and change nothing else."""
+
+import contextlib
+import hashlib
+import logging
+import os
+import re
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from harvester import porter as porter_module
+from harvester import porters
+from harvester.crew import CALL_BYTES, FIRST, Crew
+from harvester.demo.calls import CallBook
+from harvester.demo.faults import Fault
+from harvester.demo.server import Platform, serve
+from harvester.opening import porters_of
+from harvester.platform.api import Api
+from harvester.platform.bandwidth import Bandwidth
+from harvester.platform.budget import Budget, Gate
+from harvester.platform.patience import MinRate
+from harvester.platform.recordings import Recordings
+from harvester.porter import ONE_ATTEMPT, Errand, Porter, Return, Terms, framed
+from harvester.porters import (
+    CPU_SHARE,
+    MOST_LEFT,
+    STRETCH_BYTES,
+    Hired,
+    Porters,
+    Pressure,
+    permitted_cores,
+    usual_processes,
+)
+from tests.harvests import Harvests
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are none on Windows")
+
+CALLS = 240
+
+
+@pytest.fixture
+async def platform() -> AsyncIterator[Platform]:
+    """Serve calls that are all over, so many that a porter has something to do."""
+    async with serve(CallBook(count=CALLS, most_seconds=20, in_progress=0, late=0)) as platform:
+        yield platform
+
+
+@pytest.fixture
+def pressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take any run for one that has more to do than one process can, after its first recording."""
+    monkeypatch.setattr(porters, "STRETCH_BYTES", 1)
+    monkeypatch.setattr(porters, "BUSY", 0.0)
+
+
+def terms_for(platform: Platform, **changed: Any) -> Terms:
+    """The terms of a porter for that platform."""
+    terms = Terms(
+        base_url=platform.base_url,
+        connections=FIRST,
+        mode=0o666,
+        min_rate=MinRate(),
+        max_file_bytes=None,
+        hosts=(),
+        allow_private_hosts=True,
+    )
+    return msgspec.structs.replace(terms, **changed)
+
+
+@contextlib.asynccontextmanager
+async def hired(platform: Platform, lost: list[str] | None = None, **changed: Any) -> AsyncIterator[Hired]:
+    """A porter for the block."""
+    on_lost = (lost if lost is not None else []).append
+    porter = Hired(terms_for(platform, **changed), on_gone=lambda: None, on_lost=on_lost)
+    try:
+        yield porter
+    finally:
+        porter.dismiss()
+        await porter.gone()
+
+
+def saved_ids(platform: Platform) -> list[int]:
+    """The calls that have a recording."""
+    ids = range(platform.book.first_id, platform.book.first_id + CALLS)
+    return [each for each in ids if platform.book.row(each)["recording_url"]]
+
+
+def errands(platform: Platform, folder: Path, ids: list[int]) -> list[Errand]:
+    """Errands for the recordings of some calls."""
+    links = [f"{platform.recordings_url}{platform.book.row(each)['recording_url']}" for each in ids]
+    return [Errand.to(link, str(folder / f"{number}.part")) for number, link in enumerate(links)]
+
+
+def porters_now(of: int | None = None) -> list[int]:
+    """The porters of a process that are alive; of this one, where none is named."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, parent = re.findall(r"^\d+ \(.*\) (\w) (\d+)", (each / "stat").read_text())[0]
+            told = (each / "cmdline").read_bytes()
+            if int(parent) == (of or os.getpid()) and state != "Z" and b"harvester.porter" in told:
+                found.append(int(each.name))
+    return found
+
+
+def digests_in(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file in a folder, by its name."""
+    return {each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in sorted(folder.iterdir())}
+
+
+def modes_in(folder: Path) -> set[int]:
+    """The permissions of the files in a folder."""
+    return {each.stat().st_mode & 0o777 for each in folder.iterdir()}
+
+
+async def first_porter(of: int | None = None) -> int:
+    """Wait until there is one."""
+    while not (found := porters_now(of)):  # noqa: ASYNC110 - nobody tells
+        await anyio.sleep(0.005)
+    return found[0]
+
+
+def brought(caplog: pytest.LogCaptureFixture) -> int:
+    """How many recordings porters brought, as the log tells."""
+    told = [re.search(r"brought (\d+) recordings", each.getMessage()) for each in caplog.records]
+    return sum(int(each[1]) for each in told if each)
+
+
+def without_porters(platform: Platform, folder: Path) -> Harvests:
+    """Runs in one process, into a folder of their own."""
+    harvests = Harvests(platform, folder / "alone")
+    harvests.folder.mkdir()
+    harvests.environment["HARVESTER_PROCESSES"] = "1"
+    return harvests
+
+
+def test_a_process_that_is_at_work_all_the_time_has_more_to_do_than_it_can() -> None:
+    """It is looked at after so much work, small recordings counting more than their bytes; its waits speak against it."""
+    pressure = Pressure(now=100.0, cpu=5.0)
+    for _ in range(STRETCH_BYTES // (2 * CALL_BYTES) - 1):
+        pressure.count(CALL_BYTES)
+    assert not pressure.is_due
+    pressure.count(CALL_BYTES)
+    assert pressure.is_due
+    assert pressure.look(now=101.0, cpu=5.9)
+    assert not pressure.is_due
+    assert not pressure.look(now=102.0, cpu=6.7)
+
+
+def test_there_are_as_many_processes_as_processors_up_to_four() -> None:
+    """Those that this process may use; where the settings name a number it is that."""
+    permitted = permitted_cores(CPU_SHARE.read_text()) if CPU_SHARE.is_file() else None
+    assert usual_processes() == max(1, min(len(os.sched_getaffinity(0)), permitted or 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("share", "cores"),
+    [
+        ("max 100000\n", None),
+        ("200000 100000\n", 2),
+        ("150000 100000\n", 1),
+        ("50000 100000", 0),
+        ("", None),
+        ("1 0", None),
+    ],
+)
+def test_the_processors_of_a_container_are_counted(share: str, cores: int | None) -> None:
+    """A machine may have many, of which a container is permitted one."""
+    assert permitted_cores(share) == cores
+
+
+@pytest.mark.usefixtures("pressed")
+async def test_an_archive_with_porters_is_the_one_without(
+    harvests: Harvests, tmp_path: Path, platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same files, each recording asked for once, outcomes and proofs the same; and it verifies."""
+    caplog.set_level(logging.INFO)
+    account = await harvests.run(processes="2")
+    assert brought(caplog) > 10
+    assert platform.count("recording") == account.recordings["saved"] == len(saved_ids(platform))
+    assert account.verdict == "complete"
+    alone = without_porters(platform, tmp_path)
+    assert (await alone.run()).recordings == account.recordings
+    assert harvests.files() == alone.files()
+    assert proofs_of(harvests) == proofs_of(alone)
+    assert harvests.verify().findings == []
+    assert porters_now() == []
+
+
+def proofs_of(harvests: Harvests) -> dict[str, tuple[object, ...]]:
+    """By call: all that its ledger line says of its recording, but for the times."""
+    return {
+        line["id"]: tuple(
+            value
+            for name, value in sorted(line["recording"].items())
+            if name not in ("started_at", "finished_at", "headers")
+        )
+        for line in harvests.lines()
+        if "recording" in line
+    }
+
+
+@pytest.mark.usefixtures("pressed")
+async def test_what_does_not_go_smoothly_is_left_to_the_run(
+    harvests: Harvests, tmp_path: Path, platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Dead links, servers that want patience, cut bodies, error pages: each call ends as it does without porters."""
+    caplog.set_level(logging.INFO)
+    ids = saved_ids(platform)
+    for kind, code, times in (
+        ("status", 404, None),
+        ("status", 429, 1),
+        ("status", 503, 1),
+        ("cut", None, 1),
+        ("reset", None, 1),
+        ("html", None, None),
+        ("redirect", None, None),
+    ):
+        for call_id in ids[-1:-30:-4]:
+            ids.remove(call_id)
+            platform.faults.add(Fault(where="recording", match=call_id, kind=kind, code=code, times=times))  # type: ignore[arg-type]
+    account = await harvests.run(processes="2", attempts="3")
+    assert brought(caplog) > 0
+    platform.faults.clear()
+    assert account.recordings["failed"] == 3 * 8
+    assert account.recordings["saved"] == len(saved_ids(platform)) - 3 * 8
+    reasons = Counter(re.sub(r"^\S+ ", "", failure.reason or "") for failure in account.failures)
+    assert reasons == {
+        "answered 404": 8,
+        "is not a recording: it begins with '<!DOCTYPE', as pages do": 8,
+        "redirects more than 5 times": 8,
+    }
+    assert (await harvests.run(processes="1")).recordings["failed"] == 0
+    assert harvests.verify().findings == []
+
+
+@pytest.mark.usefixtures("pressed")
+async def test_where_a_server_wants_patience_no_other_porter_begins(
+    harvests: Harvests, platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The processor is not what holds such a run up; and its porter goes home."""
+    caplog.set_level(logging.INFO)
+    platform.faults.add(Fault(where="recording", kind="status", code=503, after=100, times=1))
+    account = await harvests.run(processes="2")
+    assert account.recordings["saved"] == len(saved_ids(platform))
+    assert len([each for each in caplog.records if "another one begins" in each.getMessage()]) == 1
+    assert account.warnings == []
+
+
+@pytest.mark.usefixtures("pressed")
+async def test_a_porter_that_is_killed_costs_no_call(harvests: Harvests, platform: Platform) -> None:
+    """What it was about to bring the run fetches itself, and its account tells of it."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(kill, platform)
+        account = await harvests.run(processes="2")
+    assert account.recordings["saved"] == len(saved_ids(platform))
+    assert account.verdict == "complete"
+    assert [each for each in account.warnings if "ended by itself" in each]
+    assert harvests.verify().findings == []
+    assert porters_now() == []
+
+
+PRESSED = """
+from harvester import porters
+porters.STRETCH_BYTES, porters.BUSY = 1, 0.0
+from harvester.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("recordings", [30, 60, 90, 120])
+async def test_a_run_that_is_killed_takes_its_porter_along(
+    harvests: Harvests, platform: Platform, recordings: int
+) -> None:
+    """Nobody writes into its archive any more; the next run mends it, and has everything."""
+    command = [sys.executable, "-c", PRESSED, "run", "--quiet", "--processes", "2"]
+    async with await anyio.open_process(command, env={**os.environ, **harvests.environment}) as process:
+        porter = await first_porter(of=process.pid)
+        await harvests.until(recordings)
+        process.kill()
+    while is_alive(porter):  # noqa: ASYNC110 - nobody tells
+        await anyio.sleep(0.001)
+    account = await harvests.run(processes="1")
+    assert account.mended_runs
+    assert account.recordings["saved"] + account.recordings["unchanged"] == len(saved_ids(platform))
+    assert harvests.verify().findings == []
+
+
+def is_alive(process_id: int) -> bool:
+    """Whether a process is there and no zombie."""
+    with contextlib.suppress(OSError):
+        return ") Z " not in Path(f"/proc/{process_id}/stat").read_text()
+    return False
+
+
+async def kill(platform: Platform) -> None:
+    """End the first porter on the spot, once it is at work."""
+    process_id = await first_porter()
+    asked = platform.count("recording")
+    while platform.count("recording") < asked + 20:  # noqa: ASYNC110 - the platform has no event for it
+        await anyio.sleep(0.001)
+    os.kill(process_id, signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("pressed")
+async def test_a_porter_that_hangs_costs_no_call(
+    harvests: Harvests, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a batch has taken too long its porter is ended, stopped or not, and the run fetches the rest itself."""
+    monkeypatch.setattr(porters, "PATIENCE_SECONDS", 1.0)
+
+    async def stop() -> None:
+        os.kill(await first_porter(), signal.SIGSTOP)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stop)
+        account = await harvests.run(processes="2")
+    assert account.recordings["saved"] == len(saved_ids(platform))
+    assert porters_now() == []
+    assert harvests.verify().findings == []
+
+
+@pytest.mark.usefixtures("pressed")
+async def test_a_porter_never_has_the_key(harvests: Harvests, platform: Platform) -> None:
+    """Neither in its environment nor on its command line; nor any other of our settings."""
+    told = list[bytes]()
+
+    async def look() -> None:
+        process = Path(f"/proc/{await first_porter()}")
+        told.extend([(process / "environ").read_bytes(), (process / "cmdline").read_bytes()])
+
+    os.environ["HARVESTER_API_KEY"] = platform.key
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(look)
+            await harvests.run(processes="2")
+    finally:
+        del os.environ["HARVESTER_API_KEY"]
+    assert b"PYTHONPATH=" in told[0]
+    assert b"HARVESTER" not in told[0]
+    assert platform.key.encode() not in b"".join(told)
+
+
+@pytest.mark.parametrize(
+    "flags", [{"processes": "1"}, {"processes": "2", "workers": "1"}, {"processes": "2", "bandwidth": "1G"}]
+)
+@pytest.mark.usefixtures("pressed")
+async def test_there_is_no_porter_where_there_is_to_be_none(
+    harvests: Harvests, caplog: pytest.LogCaptureFixture, flags: dict[str, str]
+) -> None:
+    """One process is what was asked for, or one connection; or all share a bandwidth."""
+    caplog.set_level(logging.INFO)
+    account = await harvests.run(**flags)
+    assert account.verdict == "complete"
+    assert not [each for each in caplog.records if "process" in each.getMessage()]
+
+
+async def test_there_is_no_porter_where_one_process_is_enough(
+    harvests: Harvests, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A small run ends before one could be of use."""
+    caplog.set_level(logging.INFO)
+    await harvests.run(processes="2", limit="50")
+    assert not [each for each in caplog.records if "process" in each.getMessage()]
+
+
+async def test_a_fixed_number_of_workers_is_shared(harvests: Harvests) -> None:
+    """With `--workers 6` and three processes each has two connections."""
+    crew = Crew(6, fixed=True)
+    settings = harvests.settings()
+    given = (
+        msgspec.structs.replace(settings, workers=6, processes=3) if isinstance(settings, msgspec.Struct) else settings
+    )
+    found = porters_of(given, crew, 0o666, lambda _: None)
+    assert isinstance(found, Porters)
+    assert crew.places == 6
+    found._on_hired()
+    assert crew.places == 4
+    assert found._terms.connections == 2
+    found._on_gone()
+    assert crew.places == 6
+
+
+async def test_a_porter_fills_its_parts(platform: Platform, tmp_path: Path) -> None:
+    """Whole, hashed, and with the mode that it is told; returns come in the order of the batches, each errand in its place."""
+    ids = saved_ids(platform)[:60]
+    sent = errands(platform, tmp_path, ids)
+    found: dict[int, list[str | None]] = {}
+    async with hired(platform, mode=0o600) as porter, anyio.create_task_group() as tasks:
+
+        async def fetch(start: int) -> None:
+            returned = await porter.fetch(sent[start : start + 20])
+            found[start] = [each.sha256 if each else None for each in returned.brought]
+
+        for start in range(0, 60, 20):
+            tasks.start_soon(fetch, start)
+    expected = [hashlib.sha256(platform.book.recording(each)).hexdigest() for each in ids]
+    assert [*found[0], *found[20], *found[40]] == expected
+    assert digests_in(tmp_path) == {f"{number}.part": digest for number, digest in enumerate(expected)}
+    assert modes_in(tmp_path) == {0o600}
+
+
+async def test_a_link_that_wants_the_key_is_left_to_the_run(platform: Platform, tmp_path: Path) -> None:
+    """A link to the API's own origin is not even asked for."""
+    async with hired(platform) as porter:
+        returned = await porter.fetch([Errand.to(f"{platform.base_url}/recording.mp3", str(tmp_path / "1.part"))])
+    assert returned.brought == [None]
+    assert platform.requests == []
+
+
+@pytest.mark.parametrize(
+    "changed", [{"max_file_bytes": 100}, {"hosts": ("elsewhere.example",)}, {"allow_private_hosts": False}]
+)
+async def test_what_the_settings_refuse_is_left_to_the_run(
+    platform: Platform, tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    """Recordings that are too large, other hosts, private addresses: a porter keeps to all of it, and leaves no file."""
+    async with hired(platform, **changed) as porter:
+        returned = await porter.fetch(errands(platform, tmp_path, saved_ids(platform)[:3]))
+    assert returned.brought == [None] * 3
+    assert digests_in(tmp_path) == {}
+
+
+async def test_a_slow_recording_is_left_to_the_run(
+    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would keep all others of its batch waiting; nothing of it stays."""
+    ids = saved_ids(platform)[:3]
+    platform.faults.add(Fault(where="recording", kind="hang", match=ids[1]))
+    monkeypatch.setattr(porter_module, "ERRAND_SECONDS", 0.2)
+    terms = terms_for(platform)
+    async with Recordings(
+        Api(platform.base_url, "", Gate(Budget(1)), ONE_ATTEMPT),
+        ONE_ATTEMPT,
+        workers=3,
+        bandwidth=Bandwidth(None),
+        allow_private_hosts=True,
+    ) as recordings:
+        came = await Porter(recordings, terms).fetch(errands(platform, tmp_path, ids))
+    assert [each is None for each in came] == [False, True, False]
+    assert sorted(digests_in(tmp_path)) == ["0.part", "2.part"]
+
+
+async def test_refusals_are_told(platform: Platform, tmp_path: Path) -> None:
+    """A server that wants patience is left to the run alone, which knows how long it asked for."""
+    platform.faults.add(Fault(where="recording", kind="status", code=429, times=2))
+    async with hired(platform) as porter:
+        sent = errands(platform, tmp_path, saved_ids(platform)[:6])
+        first, second = await porter.fetch(sent[:3]), await porter.fetch(sent[3:])
+    assert (first.brought.count(None), first.refused) == (2, True)
+    assert second.brought == [None] * 3
+    assert platform.count("recording") == 3
+
+
+async def test_a_disk_that_refuses_is_left_to_the_run(platform: Platform, tmp_path: Path) -> None:
+    """A part that is there already is not written over; the others of its batch come."""
+    sent = errands(platform, tmp_path, saved_ids(platform)[:3])
+    await anyio.Path(os.fsdecode(sent[1].place)).write_bytes(b"somebody's")
+    async with hired(platform) as porter:
+        returned = await porter.fetch(sent)
+    assert [each is None for each in returned.brought] == [False, True, False]
+    assert await anyio.Path(os.fsdecode(sent[1].place)).read_bytes() == b"somebody's"
+
+
+async def test_a_porter_that_leaves_most_is_sent_home(platform: Platform, tmp_path: Path) -> None:
+    """Each recording that it leaves is asked for twice."""
+    platform.faults.add(Fault(where="recording", kind="gone", after=MOST_LEFT))
+    ids = saved_ids(platform)
+    lost: list[str] = []
+    async with hired(platform, lost) as porter:
+        sent = errands(platform, tmp_path, ids[: 3 * MOST_LEFT])
+        for start in range(0, len(sent), 16):
+            assert porter.is_open
+            left = (await porter.fetch(sent[start : start + 16])).brought.count(None)
+            if not porter.is_open:
+                break
+    assert left == 16
+    assert start + 16 == 2 * MOST_LEFT + 16
+    assert lost == []
+
+
+async def test_a_path_that_is_no_text_is_one(platform: Platform, tmp_path: Path) -> None:
+    """Archives may lie anywhere."""
+    folder = tmp_path / os.fsdecode(b"\xff\xfe")
+    folder.mkdir()
+    async with hired(platform) as porter:
+        returned = await porter.fetch(errands(platform, folder, saved_ids(platform)[:2]))
+    assert None not in returned.brought
+    assert sorted(digests_in(folder)) == ["0.part", "1.part"]
+
+
+@pytest.mark.parametrize(
+    "says", [b"hello, this is not what was expected", b"\0\0\0\x05abcde", framed(Return([], refused=False)), b"\0\0"]
+)
+async def test_whatever_a_porter_says_it_costs_no_more_than_itself(
+    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: bytes
+) -> None:
+    """What is no return for what was sent is one sentence in the account, and nothing is brought."""
+    script = tmp_path / "python"
+    script.write_text(f"#!{sys.executable}\nimport os\nos.write(1, {says!r})\nos.close(1)\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    lost: list[str] = []
+    async with hired(platform, lost) as porter:
+        assert (await porter.fetch(errands(platform, tmp_path, saved_ids(platform)[:2]))).brought == [None, None]
+        assert not porter.is_open
+        assert (await porter.fetch(errands(platform, tmp_path, saved_ids(platform)[:2]))).brought == [None, None]
+    assert len(lost) == 1
+    assert platform.count("recording") == 0
+
+
+async def test_a_porter_lets_signals_pass(platform: Platform, tmp_path: Path) -> None:
+    """A service manager sends them to every process; what is still to be fetched the run decides."""
+    async with hired(platform) as porter:
+        sent = errands(platform, tmp_path, saved_ids(platform)[:4])
+        assert None not in (await porter.fetch(sent[:2])).brought
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(porters_now()[0], number)
+        assert None not in (await porter.fetch(sent[2:])).brought
+
+
+async def test_a_porter_that_cannot_begin_costs_nothing(
+    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is brought, and it is told once."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
+    lost: list[str] = []
+    async with hired(platform, lost) as porter:
+        assert (await porter.fetch(errands(platform, tmp_path, saved_ids(platform)[:2]))).brought == [None, None]
+        assert not porter.is_open
+    assert len(lost) == 1
+
+
+async def test_a_porter_ends_with_the_run_that_it_works_for(platform: Platform, tmp_path: Path) -> None:
+    """Its stdin ends when the run does, however that came: it ends in the middle of a download, and leaves no file."""
+    platform.faults.add(Fault(where="recording", kind="hang"))
+    async with await anyio.open_process(
+        [sys.executable, "-m", "harvester.porter"], cwd=Path(__file__).parents[1], stderr=None
+    ) as process:
+        assert process.stdin
+        await process.stdin.send(framed(terms_for(platform)))
+        await process.stdin.send(framed(errands(platform, tmp_path, saved_ids(platform)[:3])))
+        while platform.count("recording") < 3:  # noqa: ASYNC110 - the platform has no event for it
+            await anyio.sleep(0.005)
+        await process.stdin.aclose()
+        assert await process.wait() == 0
+    assert digests_in(tmp_path) == {}
