@@ -245,11 +245,8 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-        signal.SIGHUP,
-    ):  # those are for the run, which decides what is still fetched
-        signal.signal(number, signal.SIG_IGN)
     _die_with_parent()
+    # These are for the run, which decides what is still fetched.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     run_async(_work, _kept_apart())

@@ -53,19 +53,19 @@ LOST = "a process that fetched recordings beside this one {why}; what it was to 
 LARGEST_RETURN_BYTES = 16 * 1024 * 1024
 """Far beyond a batch with the largest headers that servers may send."""
 
-
 CPU_SHARE = Path("/sys/fs/cgroup/cpu.max")
 """How much of the processors a container may use: microseconds, or `max`, of how many (cgroups v2)."""
 
 
-def usual_processes() -> int:
+def usual_processes(cpu_share: Path = CPU_SHARE) -> int:
     """Return how many processes a run may be spread over, by the processors that this one may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        share = CPU_SHARE.read_text()
+        share = cpu_share.read_text()
     except OSError:
         share = ""
-    return max(1, min(cores, permitted_cores(share) or cores, MOST_PROCESSES))
+    permitted = permitted_cores(share)
+    return max(1, min(cores if permitted is None else permitted, cores, MOST_PROCESSES))
 
 
 def permitted_cores(share: str) -> int | None:

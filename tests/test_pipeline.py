@@ -12,6 +12,7 @@ import pytest
 from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint as turn
 
+from harvester.channel import Channel
 from harvester.crew import Crew
 from harvester.errors import AuthError, HarvestError, NotKeptError, PlatformError, StorageError
 from harvester.model import Call, Outcome, State
@@ -548,3 +549,18 @@ async def test_a_call_that_is_left_holds_no_batch_back() -> None:
     await bench.pipeline.run(pages_of(calls(2000), 100))
     assert len(porter.batches) > 3 * BATCHES_UNDER_WAY
     assert bench.outcomes.total() == 2000
+
+
+async def test_who_takes_some_takes_half_of_what_is_there() -> None:
+    """And no more than it wants; what is put in first is for those who take one alone."""
+    channel = Channel[int](1000)
+    await channel.put(range(10))
+    channel.put_first([99])
+    assert await channel.get_some(24) == [0, 1, 2, 3, 4]
+    assert await channel.get_some(2) == [5, 6]
+    assert await channel.get() == 99
+    assert [await channel.get_some(24), await channel.get_some(24), await channel.get_some(24)] == [[7], [8], [9]]
+    channel.close()
+    channel.put_first([100])
+    assert await channel.get_some(24) == []
+    assert [await channel.get(), await channel.get()] == [100, None]

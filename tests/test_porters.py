@@ -1,11 +1,13 @@
 """Processes that fetch recordings beside the run: they make it faster where one is not enough, and change nothing else."""
 
 import contextlib
+import datetime as dt
 import hashlib
 import logging
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -18,20 +20,27 @@ import pytest
 
 from harvester import porter as porter_module
 from harvester import porters
+from harvester.archive.part import Part
+from harvester.archive.proof import Judge
+from harvester.archive.quickness import HELPED_BYTES, Quickness
+from harvester.archive.stage import Stager
 from harvester.crew import CALL_BYTES, FIRST, Crew
 from harvester.demo.calls import CallBook
 from harvester.demo.faults import Fault
 from harvester.demo.server import Platform, serve
+from harvester.model import Call, Transfer
+from harvester.needs import Rules, Todo, decide
 from harvester.opening import porters_of
 from harvester.platform.api import Api
 from harvester.platform.bandwidth import Bandwidth
 from harvester.platform.budget import Budget, Gate
 from harvester.platform.patience import MinRate
 from harvester.platform.recordings import Recordings
+from harvester.platform.rows import read_call
 from harvester.porter import ONE_ATTEMPT, Errand, Porter, Return, Terms, framed
 from harvester.porters import (
-    CPU_SHARE,
     MOST_LEFT,
+    MOST_USELESS,
     STRETCH_BYTES,
     Hired,
     Porters,
@@ -39,6 +48,7 @@ from harvester.porters import (
     permitted_cores,
     usual_processes,
 )
+from harvester.settle import Settler
 from tests.harvests import Harvests
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are none on Windows")
@@ -154,10 +164,12 @@ def test_a_process_that_is_at_work_all_the_time_has_more_to_do_than_it_can() -> 
     assert not pressure.look(now=102.0, cpu=6.7)
 
 
-def test_there_are_as_many_processes_as_processors_up_to_four() -> None:
-    """Those that this process may use; where the settings name a number it is that."""
-    permitted = permitted_cores(CPU_SHARE.read_text()) if CPU_SHARE.is_file() else None
-    assert usual_processes() == max(1, min(len(os.sched_getaffinity(0)), permitted or 4, 4))
+@pytest.mark.parametrize(("share", "most"), [(None, 4), ("max 100000", 4), ("100000 100000", 1), ("50000 100000", 1)])
+def test_there_are_as_many_processes_as_processors_up_to_four(tmp_path: Path, share: str | None, most: int) -> None:
+    """Those that this process may use; a container may be permitted less than one."""
+    if share is not None:
+        (tmp_path / "cpu.max").write_text(share)
+    assert usual_processes(tmp_path / "cpu.max") == min(len(os.sched_getaffinity(0)), most)
 
 
 @pytest.mark.parametrize(
@@ -247,8 +259,8 @@ async def test_where_a_server_wants_patience_no_other_porter_begins(
 ) -> None:
     """The processor is not what holds such a run up; and its porter goes home."""
     caplog.set_level(logging.INFO)
-    platform.faults.add(Fault(where="recording", kind="status", code=503, after=100, times=1))
-    account = await harvests.run(processes="2")
+    platform.faults.add(Fault(where="recording", kind="status", code=503, after=60, times=30))
+    account = await harvests.run(processes="2", attempts="20")
     assert account.recordings["saved"] == len(saved_ids(platform))
     assert len([each for each in caplog.records if "another one begins" in each.getMessage()]) == 1
     assert account.warnings == []
@@ -275,15 +287,21 @@ main()
 """
 
 
-@pytest.mark.parametrize("recordings", [30, 60, 90, 120])
+@pytest.mark.parametrize("recordings", [30, 90, None])
 async def test_a_run_that_is_killed_takes_its_porter_along(
-    harvests: Harvests, platform: Platform, recordings: int
+    harvests: Harvests, platform: Platform, recordings: int | None
 ) -> None:
-    """Nobody writes into its archive any more; the next run mends it, and has everything."""
+    """Nobody writes into its archive any more, though it stood still just then; the next run mends it, and has everything."""
     command = [sys.executable, "-c", PRESSED, "run", "--quiet", "--processes", "2"]
     async with await anyio.open_process(command, env={**os.environ, **harvests.environment}) as process:
         porter = await first_porter(of=process.pid)
-        await harvests.until(recordings)
+        if recordings is None:
+            while is_alive(porter) and not lets_signals_pass(porter):  # noqa: ASYNC110 - nobody tells
+                await anyio.sleep(0.001)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(porter, signal.SIGSTOP)
+        else:
+            await harvests.until(recordings)
         process.kill()
     while is_alive(porter):  # noqa: ASYNC110 - nobody tells
         await anyio.sleep(0.001)
@@ -291,6 +309,14 @@ async def test_a_run_that_is_killed_takes_its_porter_along(
     assert account.mended_runs
     assert account.recordings["saved"] + account.recordings["unchanged"] == len(saved_ids(platform))
     assert harvests.verify().findings == []
+
+
+def lets_signals_pass(process_id: int) -> bool:
+    """Whether a porter has come so far."""
+    with contextlib.suppress(OSError):
+        ignored = re.findall(r"SigIgn:\s+(\w+)", Path(f"/proc/{process_id}/status").read_text())
+        return all(int(ignored[0], 16) >> number - 1 & 1 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    return False
 
 
 def is_alive(process_id: int) -> bool:
@@ -389,20 +415,21 @@ async def test_a_fixed_number_of_workers_is_shared(harvests: Harvests) -> None:
 
 
 async def test_a_porter_fills_its_parts(platform: Platform, tmp_path: Path) -> None:
-    """Whole, hashed, and with the mode that it is told; returns come in the order of the batches, each errand in its place."""
-    ids = saved_ids(platform)[:60]
+    """Whole, hashed, and with the mode that it is told; returns come in the order of the batches, though a long one is first."""
+    ids = saved_ids(platform)[:100]
     sent = errands(platform, tmp_path, ids)
     found: dict[int, list[str | None]] = {}
     async with hired(platform, mode=0o600) as porter, anyio.create_task_group() as tasks:
 
-        async def fetch(start: int) -> None:
-            returned = await porter.fetch(sent[start : start + 20])
+        async def fetch(start: int, end: int) -> None:
+            returned = await porter.fetch(sent[start:end])
             found[start] = [each.sha256 if each else None for each in returned.brought]
 
-        for start in range(0, 60, 20):
-            tasks.start_soon(fetch, start)
+        tasks.start_soon(fetch, 0, 98)
+        tasks.start_soon(fetch, 98, 99)
+        tasks.start_soon(fetch, 99, 100)
     expected = [hashlib.sha256(platform.book.recording(each)).hexdigest() for each in ids]
-    assert [*found[0], *found[20], *found[40]] == expected
+    assert [*found[0], *found[98], *found[99]] == expected
     assert digests_in(tmp_path) == {f"{number}.part": digest for number, digest in enumerate(expected)}
     assert modes_in(tmp_path) == {0o600}
 
@@ -443,7 +470,8 @@ async def test_a_slow_recording_is_left_to_the_run(
         bandwidth=Bandwidth(None),
         allow_private_hosts=True,
     ) as recordings:
-        came = await Porter(recordings, terms).fetch(errands(platform, tmp_path, ids))
+        with anyio.fail_after(30):  # half of what a silent server is waited for
+            came = await Porter(recordings, terms).fetch(errands(platform, tmp_path, ids))
     assert [each is None for each in came] == [False, True, False]
     assert sorted(digests_in(tmp_path)) == ["0.part", "2.part"]
 
@@ -521,8 +549,10 @@ async def test_a_porter_lets_signals_pass(platform: Platform, tmp_path: Path) ->
     async with hired(platform) as porter:
         sent = errands(platform, tmp_path, saved_ids(platform)[:4])
         assert None not in (await porter.fetch(sent[:2])).brought
+        (process_id,) = porters_now()
+        assert os.getsid(process_id) == process_id  # nor does a Ctrl-C reach it before it can let signals pass
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            os.kill(porters_now()[0], number)
+            os.kill(process_id, number)
         assert None not in (await porter.fetch(sent[2:])).brought
 
 
@@ -552,3 +582,87 @@ async def test_a_porter_ends_with_the_run_that_it_works_for(platform: Platform, 
         await process.stdin.aclose()
         assert await process.wait() == 0
     assert digests_in(tmp_path) == {}
+
+
+async def test_so_many_porters_are_tried_and_no_more(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each that has gone may be followed by another one, until three were of no use. What was lent comes back each time."""
+    monkeypatch.setattr(porters, "STRETCH_BYTES", 1)
+    monkeypatch.setattr(porters, "BUSY", 0.0)
+    told: Counter[str] = Counter()
+
+    def porters_for(most: int) -> Porters:
+        return Porters(
+            terms_for(platform),
+            most,
+            on_hired=lambda: told.update(["hired"]),
+            on_gone=lambda: told.update(["gone"]),
+            on_lost=lambda _: None,
+        )
+
+    async with porters_for(1) as some:
+        for number in range(1, MOST_USELESS + 1):
+            assert not some.any_open
+            some.count(1)
+            found = some.one_more()
+            assert found
+            assert some.any_open
+            some.count(1)
+            assert some.one_more() is None  # as many as there may be are at work
+            found.dismiss()
+            found.dismiss()
+            assert told == {"hired": number, "gone": number}
+        some.count(1)
+        assert some.one_more() is None
+    async with porters_for(0) as none:
+        none.count(1)
+        assert none.one_more() is None
+
+
+@pytest.mark.usefixtures("pressed")
+async def test_porters_are_for_quick_disks_whose_files_a_group_makes_durable(
+    platform: Platform, tmp_path: Path
+) -> None:
+    """On a share there are none. Where each file needs its own fsync by now, what one brought is fetched anew, and it goes."""
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "calls").mkdir()
+    gathers = True
+    quickness = Quickness(local=True)
+    stager = Stager(tmp_path / "calls", tmp_path / "parts", dt.UTC, gathers=lambda: gathers, quickness=quickness)
+    share = Stager(tmp_path / "calls", tmp_path / "parts", dt.UTC, gathers=lambda: True)
+    rows = [read_call(platform.row(each)) for each in saved_ids(platform)[:4]]
+    todos = [Todo(call, None, decide(call, None, Rules(), dt.datetime.now(dt.UTC))) for call in rows]
+    async with Porters(
+        terms_for(platform), 1, on_hired=lambda: None, on_gone=lambda: None, on_lost=lambda _: None
+    ) as some:
+        some.count(1)
+        assert Settler(share, never, Crew(1, fixed=True), some).carrier() is None
+        settler = Settler(stager, never, Crew(1, fixed=True), some)
+        carrier = settler.carrier()
+        assert carrier
+        assert stager.is_quick(HELPED_BYTES)  # by threads it would only contend with the loop
+        assert None not in await carrier.settle(todos[:2])
+        assert carrier.is_open
+        gathers = False
+        assert await carrier.settle(todos[2:]) == [None, None]
+        assert not carrier.is_open
+        gathers = True
+        assert await carrier.settle(todos[2:]) == [None, None]
+        assert not stager.is_quick(HELPED_BYTES)
+
+
+async def never(call: Call, part: Part, judge: Judge) -> Transfer:
+    """A download that nobody asked for."""
+    raise AssertionError(call.id)
+
+
+def test_nothing_that_is_printed_gets_among_the_returns() -> None:
+    """A library may print whatever it likes."""
+    program = """
+import os
+from harvester.porter import _kept_apart
+to = _kept_apart()
+print("noise", flush=True)
+os.write(to, b"return")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout == b"return"
