@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from harvester.crew import FIRST, Crew
+from harvester.errands import Terms
 from harvester.exhaustion import is_memory_limited
 from harvester.model import KNOWN_STATUSES, Window
 from harvester.platform.api import Api
@@ -18,7 +19,6 @@ from harvester.platform.budget import Budget, Gate
 from harvester.platform.patience import MinRate
 from harvester.platform.recordings import Recordings
 from harvester.platform.retry import RetryPolicy
-from harvester.porter import Terms
 from harvester.porters import Porters, usual_processes
 from harvester.progress import Progress
 from harvester.provenance import written_of
@@ -78,14 +78,15 @@ def porters_of(settings: Settings, crew: Crew, mode: int, on_lost: Callable[[str
 
     There are none where the bandwidth is shared out or memory is limited, which would have to be divided among them.
     """
-    processes = settings.processes or usual_processes()
+    processes = min(settings.processes or usual_processes(), crew.most)
     connections = crew.most // processes if settings.workers else min(FIRST, crew.most)
-    usable = connections and settings.bandwidth is None and sys.platform != "win32" and not is_memory_limited()
+    usable = settings.bandwidth is None and sys.platform != "win32" and not is_memory_limited()
     terms = Terms(
         base_url=settings.base_url,
         connections=connections,
         mode=mode,
-        min_rate=_min_rate(settings),
+        least_bytes_per_second=settings.min_rate,
+        patience_seconds=settings.patience_seconds,
         max_file_bytes=settings.max_file_size,
         hosts=settings.recording_host,
         allow_private_hosts=settings.allow_private_hosts,

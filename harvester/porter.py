@@ -7,8 +7,6 @@ does not go smoothly it leaves to the run: a dead link, a server that asks for p
 proven at once, a disk that refuses. The run then begins from the start, and alone decides what has become of the call. So
 whatever happens to a porter costs time and nothing else. It is told no key, writes no name and no ledger, and ends when its
 stdin does.
-
-Messages are msgpack behind their length in bytes (4, big-endian).
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from yarl import URL
 
 from harvester.archive.part import SPOOL_BYTES, Part
 from harvester.archive.proof import Judge
-from harvester.container.sniff import Container
+from harvester.errands import LENGTH_BYTES, Brought, Errand, Return, Terms, framed
 from harvester.errors import HarvestError, NotGivenError, NotKeptError, RecordingError
 from harvester.loop import run_async
 from harvester.model import Call, Transfer
@@ -38,7 +36,6 @@ from harvester.platform.patience import MinRate
 from harvester.platform.recordings import Recordings
 from harvester.platform.retry import RetryPolicy
 
-LENGTH_BYTES = 4
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 WRITTEN_AT_ONCE_BYTES = 256 * 1024
 """Larger recordings are written as they come; smaller ones when their batch is there, one after the other, which is quicker."""
@@ -48,55 +45,7 @@ ERRAND_SECONDS = 5.0
 
 ONE_ATTEMPT = RetryPolicy(attempts=1, throttled_attempts=1)
 
-
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """How a porter is to work."""
-
-    base_url: str  # links to its origin need the key, and are left to the run
-    connections: int
-    mode: int  # with which files are made
-    min_rate: MinRate
-    max_file_bytes: int | None
-    hosts: tuple[str, ...]
-    allow_private_hosts: bool
-
-
-class Errand(msgspec.Struct, frozen=True, array_like=True):
-    """A recording to fetch, and the path of the part that it is to fill."""
-
-    link: str
-    place: bytes  # as the file system has it: a path may be no text
-
-    @classmethod
-    def to(cls, link: str, place: str) -> Errand:
-        """Return one with a path as text."""
-        return cls(link, os.fsencode(place))
-
-
-class Brought(msgspec.Struct, frozen=True, array_like=True):
-    """A recording that was accepted, and lies in its part, not yet durable."""
-
-    sha256: str
-    size_bytes: int
-    container: Container
-    proof: str
-    transfer: Transfer
-
-
-class Return(msgspec.Struct, frozen=True, array_like=True):
-    """What has become of a batch: for each errand what it brought, None where it is left to the run."""
-
-    brought: list[Brought | None]
-    refused: bool  # whether a server has asked for patience (429, 503) since the return before
-
-
 Message = TypeVar("Message")
-
-
-def framed(message: object) -> bytes:
-    """Return a message as it is sent."""
-    body = msgspec.msgpack.encode(message)
-    return len(body).to_bytes(LENGTH_BYTES, "big") + body
 
 
 class _Keyless(Api):
@@ -196,7 +145,7 @@ async def _work(to: int) -> None:
             ONE_ATTEMPT,
             workers=terms.connections,
             bandwidth=Bandwidth(None),
-            min_rate=terms.min_rate,
+            min_rate=MinRate(bytes_per_second=terms.least_bytes_per_second, over_seconds=terms.patience_seconds),
             max_file_bytes=largest_bytes,
             hosts=terms.hosts,
             allow_private_hosts=terms.allow_private_hosts,

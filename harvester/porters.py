@@ -23,8 +23,9 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from harvester.archive import steps
+from harvester.archive.part import SPOOL_BYTES
 from harvester.crew import CALL_BYTES
-from harvester.porter import LENGTH_BYTES, Errand, Return, Terms, framed
+from harvester.errands import LENGTH_BYTES, Errand, Return, Terms, framed
 
 log = logging.getLogger(__name__)
 
@@ -130,14 +131,12 @@ class Hired:
                         returned = await self._next_return(len(errands))
         except TimeoutError:
             await self._lose(f"did not answer for {PATIENCE_SECONDS:g} s")
-        except (
-            OSError,
-            ValueError,
-            anyio.IncompleteRead,
-            anyio.BrokenResourceError,
-            anyio.ClosedResourceError,
-        ) as error:
-            await self._lose(f"ended by itself ({str(error) or type(error).__name__})")
+        except ValueError as error:
+            await self._lose(f"said what could not be read ({error})")
+        except (anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            await self._lose("ended by itself")
+        except OSError as error:
+            await self._lose(f"could not begin ({error.strerror or error})")
         except BaseException:
             self.dismiss()  # half a return may have been read
             raise
@@ -237,8 +236,9 @@ class Porters:
             await each.gone()
 
     def count(self, recording_bytes: int) -> None:
-        """Count a call that was fetched."""
-        self._pressure.count(recording_bytes)
+        """Count a call that was fetched. Large recordings a porter would leave to the run, and they call for none."""
+        if recording_bytes < SPOOL_BYTES:
+            self._pressure.count(recording_bytes)
 
     def one_more(self) -> Hired | None:
         """Return a further porter where one is needed. To be asked often: it looks seldom.

@@ -19,11 +19,11 @@ from harvester.archive.proof import Judge
 from harvester.archive.stage import Draft, Failure, Intake, Received, Stager, Written
 from harvester.archive.tidings import back_draft
 from harvester.crew import Crew
+from harvester.errands import Brought, Errand
 from harvester.errors import LinkError, NotKeptError, PlatformError, RecordingError
 from harvester.mask import masked
 from harvester.model import Call, Entry, State, Transfer
 from harvester.needs import Todo
-from harvester.porter import Brought, Errand
 from harvester.porters import Hired, Porters
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Settler:
             self._crew.settled(intake.unwritten_bytes)
             if self._porters:
                 self._porters.count(intake.unwritten_bytes)
-        if not self._stager.is_quick(intake.unwritten_bytes):
+        if not self._is_quick(intake):
             return await self._staged_by_thread(intake)
         if self._waiting_bytes + intake.unwritten_bytes > MOST_WAITING_BYTES:
             return self._stager.stage(intake)
@@ -97,10 +97,7 @@ class Settler:
     def carrier(self) -> Carrier | None:
         """Return who settles batches of calls besides, where one more is needed by now; on quick disks alone."""
         porter = self._porters.one_more() if self._porters and self._stager.is_quick(0) else None
-        if porter is None:
-            return None
-        self._stager.helped(by_others=True)
-        return Carrier(self, porter)
+        return Carrier(self, porter) if porter else None
 
     async def settle_some(self, todos: Sequence[Todo], porter: Hired) -> list[Intake | None]:
         """Return all that is known of calls whose recordings a porter has brought; None where `settle` is to do it."""
@@ -111,8 +108,6 @@ class Settler:
         returned = await porter.fetch(errands)
         if returned.refused:
             self._crew.refused()
-        if not porter.is_open:
-            self._stager.helped(by_others=self._porters is not None and self._porters.any_open)
         if not self._stager.gathers:  # each file is to have an fsync of its own now, by the process that writes it
             porter.dismiss()
             return [None] * len(todos)
@@ -141,11 +136,15 @@ class Settler:
     async def _written(self, intake: Intake) -> Written | Draft | NotKeptError:
         self._waiting_bytes -= intake.unwritten_bytes
         try:
-            if self._stager.is_quick(intake.unwritten_bytes):
+            if self._is_quick(intake):
                 return self._stager.write(intake)
             return await self._staged_by_thread(intake)
         except NotKeptError as error:
             return error
+
+    def _is_quick(self, intake: Intake) -> bool:
+        helped = self._porters is not None and self._porters.any_open
+        return self._stager.is_quick(intake.unwritten_bytes, helped=helped)
 
     async def _staged_by_thread(self, intake: Intake) -> Draft:
         # Not abandoned on cancellation: a thread that goes on writing must have ended before the run closes.

@@ -109,6 +109,29 @@ async def test_a_fixed_number_stays() -> None:
     assert most == 2
 
 
+async def test_a_place_that_comes_back_is_taken_by_who_waits() -> None:
+    """Somebody else had it, and works for the run no more."""
+    crew = Crew(2, fixed=True)
+    crew.lend(1)
+    inside, leave = 0, anyio.Event()
+
+    async def work() -> None:
+        nonlocal inside
+        async with crew:
+            inside += 1
+            await leave.wait()
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(work)
+        await wait_all_tasks_blocked()
+        assert inside == 1
+        crew.take_back(1)
+        await wait_all_tasks_blocked()
+        assert inside == 2
+        leave.set()
+
+
 async def test_a_run_with_fewer_workers_loses_nothing(tmp_path: Path) -> None:
     """While the recordings' server answers 503, fewer are asked for at the same time, and all are fetched in the end."""
     busy = Fault(where="recording", kind="status", code=503, headers={"Retry-After": "0"}, after=20, times=20)

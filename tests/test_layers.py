@@ -134,6 +134,9 @@ ARROWS: dict[str, Forbidden] = {
         or (within(i.of, "rfc3161_client") and not within(i.by, "evidence.stamp"))
         or (within(i.of, "cryptography") and not within(i.by, "evidence.stamp", "evidence.certificates"))
     ),
+    "who settles calls speaks with porters, and knows nothing of platforms": lambda i: (
+        within(i.by, "settle", "porters", "errands") and within(i.of, "harvester.platform", "harvester.porter")
+    ),
     "checkpoint is our word": lambda i: i.of == "anyio.lowlevel.checkpoint",
 }
 """For each rule of the design what breaks it."""

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -23,21 +24,21 @@ from harvester import porters
 from harvester.archive.part import Part
 from harvester.archive.proof import Judge
 from harvester.archive.quickness import HELPED_BYTES, Quickness
-from harvester.archive.stage import Stager
+from harvester.archive.stage import Draft, Intake, Stager
 from harvester.crew import CALL_BYTES, FIRST, Crew
 from harvester.demo.calls import CallBook
 from harvester.demo.faults import Fault
 from harvester.demo.server import Platform, serve
+from harvester.errands import Errand, Return, Terms, framed
 from harvester.model import Call, Transfer
 from harvester.needs import Rules, Todo, decide
 from harvester.opening import porters_of
 from harvester.platform.api import Api
 from harvester.platform.bandwidth import Bandwidth
 from harvester.platform.budget import Budget, Gate
-from harvester.platform.patience import MinRate
 from harvester.platform.recordings import Recordings
 from harvester.platform.rows import read_call
-from harvester.porter import ONE_ATTEMPT, Errand, Porter, Return, Terms, framed
+from harvester.porter import ONE_ATTEMPT, Porter
 from harvester.porters import (
     MOST_LEFT,
     MOST_USELESS,
@@ -49,7 +50,9 @@ from harvester.porters import (
     usual_processes,
 )
 from harvester.settle import Settler
+from tests.archive.sites import SOUND
 from tests.harvests import Harvests
+from tests.test_settle import bringing
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are none on Windows")
 
@@ -76,7 +79,8 @@ def terms_for(platform: Platform, **changed: Any) -> Terms:
         base_url=platform.base_url,
         connections=FIRST,
         mode=0o666,
-        min_rate=MinRate(),
+        least_bytes_per_second=1024,
+        patience_seconds=60.0,
         max_file_bytes=None,
         hosts=(),
         allow_private_hosts=True,
@@ -400,18 +404,29 @@ async def test_there_is_no_porter_where_one_process_is_enough(
 async def test_a_fixed_number_of_workers_is_shared(harvests: Harvests) -> None:
     """With `--workers 6` and three processes each has two connections."""
     crew = Crew(6, fixed=True)
-    settings = harvests.settings()
-    given = (
-        msgspec.structs.replace(settings, workers=6, processes=3) if isinstance(settings, msgspec.Struct) else settings
-    )
+    given = msgspec.structs.replace(harvests.settings(), workers=6, processes=3)
     found = porters_of(given, crew, 0o666, lambda _: None)
-    assert isinstance(found, Porters)
     assert crew.places == 6
     found._on_hired()
     assert crew.places == 4
     assert found._terms.connections == 2
     found._on_gone()
     assert crew.places == 6
+    few = msgspec.structs.replace(given, workers=2)
+    assert porters_of(few, Crew(2, fixed=True), 0o666, lambda _: None)._most == 1  # not three without a connection
+
+
+async def test_there_is_no_porter_where_memory_is_limited(harvests: Harvests) -> None:
+    """A limit is one for each process, and was meant for all."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    crew = Crew(60, fixed=False)
+    settings = msgspec.structs.replace(harvests.settings(), processes=2)
+    assert porters_of(settings, crew, 0o666, lambda _: None)._most == 1
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 46, hard))
+    try:
+        assert porters_of(settings, crew, 0o666, lambda _: None)._most == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 async def test_a_porter_fills_its_parts(platform: Platform, tmp_path: Path) -> None:
@@ -636,10 +651,11 @@ async def test_porters_are_for_quick_disks_whose_files_a_group_makes_durable(
     ) as some:
         some.count(1)
         assert Settler(share, never, Crew(1, fixed=True), some).carrier() is None
-        settler = Settler(stager, never, Crew(1, fixed=True), some)
+        settler = Settler(stager, bringing(SOUND * (HELPED_BYTES // len(SOUND))), Crew(1, fixed=True), some)
+        assert isinstance(await settler.settle(todos[0]), Draft)
         carrier = settler.carrier()
         assert carrier
-        assert stager.is_quick(HELPED_BYTES)  # by threads it would only contend with the loop
+        assert isinstance(await settler.settle(todos[0]), Intake)  # a thread would only contend with the loop
         assert None not in await carrier.settle(todos[:2])
         assert carrier.is_open
         gathers = False
@@ -647,7 +663,39 @@ async def test_porters_are_for_quick_disks_whose_files_a_group_makes_durable(
         assert not carrier.is_open
         gathers = True
         assert await carrier.settle(todos[2:]) == [None, None]
-        assert not stager.is_quick(HELPED_BYTES)
+        assert isinstance(await settler.settle(todos[0]), Draft)
+
+
+@pytest.mark.usefixtures("pressed")
+async def test_who_was_refused_makes_the_crew_smaller(platform: Platform, tmp_path: Path) -> None:
+    """A server that asks a porter for patience asks the run."""
+    platform.faults.add(Fault(where="recording", kind="status", code=429, times=1))
+    crew = Crew(60, fixed=False)
+    stager = Stager(tmp_path, tmp_path, dt.UTC, gathers=lambda: True, quickness=Quickness(local=True))
+    calls = [read_call(platform.row(each)) for each in saved_ids(platform)[:2]]
+    todos = [Todo(call, None, decide(call, None, Rules(), dt.datetime.now(dt.UTC))) for call in calls]
+    async with Porters(
+        terms_for(platform), 1, on_hired=lambda: None, on_gone=lambda: None, on_lost=lambda _: None
+    ) as some:
+        some.count(1)
+        carrier = Settler(stager, never, crew, some).carrier()
+        assert carrier
+        assert (await carrier.settle(todos)).count(None) == 1
+    assert crew.places == FIRST // 2
+
+
+async def test_large_recordings_call_for_no_porter(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would leave them all to the run, after it had asked for each."""
+    monkeypatch.setattr(porters, "BUSY", 0.0)
+    async with Porters(
+        terms_for(platform), 1, on_hired=lambda: None, on_gone=lambda: None, on_lost=lambda _: None
+    ) as some:
+        for _ in range(100):
+            some.count(HELPED_BYTES)
+        assert some.one_more() is None
+        for _ in range(100):
+            some.count(HELPED_BYTES - 1)
+        assert some.one_more() is not None
 
 
 async def never(call: Call, part: Part, judge: Judge) -> Transfer:

@@ -35,12 +35,11 @@ class Quickness:
     def __init__(self, *, local: bool) -> None:
         self._local = local
         self._by_thread = 0
-        self.is_helped = False
         self._left_seconds = LONGEST_SECONDS
 
-    def permits(self, size_bytes: int) -> bool:
-        """Whether the loop may write a call whose recording has so many bytes."""
-        return self._local and not self._by_thread and size_bytes <= (HELPED_BYTES if self.is_helped else SMALL_BYTES)
+    def permits(self, size_bytes: int, *, helped: bool = False) -> bool:
+        """Whether the loop may write a call whose recording has so many bytes; `helped`: other processes fetch besides."""
+        return self._local and not self._by_thread and size_bytes <= (HELPED_BYTES if helped else SMALL_BYTES)
 
     def took(self, seconds: float, size_bytes: int = 0) -> None:
         """Count the time that one call's files took, whose recording has so many bytes."""

@@ -146,18 +146,17 @@ class Stager:
         """Return a new part for a recording."""
         return Part(self._next(), self._mode, self._check_room)
 
-    def is_quick(self, unwritten_bytes: int) -> bool:
-        """Whether the event loop itself may stage a call of whose recording so many bytes are to be written."""
-        return self._gathers() and self._quickness.permits(unwritten_bytes)
+    def is_quick(self, unwritten_bytes: int, *, helped: bool = False) -> bool:
+        """Whether the event loop itself may stage a call of whose recording so many bytes are to be written.
+
+        `helped` tells whether other processes fetch besides.
+        """
+        return self.gathers and self._quickness.permits(unwritten_bytes, helped=helped)
 
     @property
     def gathers(self) -> bool:
         """Whether files wait for the sync of their group now; else each is made durable by itself."""
         return self._gathers()
-
-    def helped(self, *, by_others: bool) -> None:
-        """Note whether other processes write recordings, too."""
-        self._quickness.is_helped = by_others
 
     def stage(self, intake: Intake) -> Draft:
         """Write the call's new files, and say what the ledger is to say of them: `write`, then `draft`. Raises as they do."""

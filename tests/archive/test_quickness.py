@@ -44,12 +44,11 @@ def test_what_is_larger_may_take_longer() -> None:
 def test_where_others_help_the_loop_writes_larger_ones_too() -> None:
     """All that is in memory: a thread would only contend with it over the interpreter. A slow disk is a thread's as before."""
     quickness = Quickness(local=True)
-    quickness.is_helped = True
-    assert quickness.permits(HELPED_BYTES)
-    assert not quickness.permits(HELPED_BYTES + 1)
+    assert quickness.permits(HELPED_BYTES, helped=True)
+    assert not quickness.permits(HELPED_BYTES + 1, helped=True)
     assert HELPED_BYTES == SPOOL_BYTES
     quickness.took(1.1 * (LONGEST_SECONDS + USUAL_SECONDS))
-    assert not quickness.permits(0)
+    assert not quickness.permits(0, helped=True)
 
 
 @pytest.mark.parametrize(("each_seconds", "calls"), [(1.1 * (LONGEST_SECONDS + USUAL_SECONDS), 1), (0.022, 5)])

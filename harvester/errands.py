@@ -1,0 +1,66 @@
+"""What the run and its porters say to each other.
+
+In:   on a porter's stdin `Terms` once, then lists of `Errand`s.  Out: on its stdout a `Return` for each list, in the same order.
+
+Messages are msgpack behind their length in bytes (4, big-endian).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import msgspec
+
+from harvester.container.sniff import Container
+from harvester.model import Transfer
+
+LENGTH_BYTES: Final = 4
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """How a porter is to work."""
+
+    base_url: str  # links to its origin need the key, and are left to the run
+    connections: int
+    mode: int  # with which files are made
+    least_bytes_per_second: int  # `min_rate`
+    patience_seconds: float
+    max_file_bytes: int | None
+    hosts: tuple[str, ...]
+    allow_private_hosts: bool
+
+
+class Errand(msgspec.Struct, frozen=True, array_like=True):
+    """A recording to fetch, and the path of the part that it is to fill."""
+
+    link: str
+    place: bytes  # as the file system has it: a path may be no text
+
+    @classmethod
+    def to(cls, link: str, place: str) -> Errand:
+        """Return one with a path as text."""
+        return cls(link, os.fsencode(place))
+
+
+class Brought(msgspec.Struct, frozen=True, array_like=True):
+    """A recording that was accepted, and lies in its part, not yet durable."""
+
+    sha256: str
+    size_bytes: int
+    container: Container
+    proof: str
+    transfer: Transfer
+
+
+class Return(msgspec.Struct, frozen=True, array_like=True):
+    """What has become of a batch: for each errand what it brought, None where it is left to the run."""
+
+    brought: list[Brought | None]
+    refused: bool  # whether a server has asked for patience (429, 503) since the return before
+
+
+def framed(message: object) -> bytes:
+    """Return a message as it is sent."""
+    body = msgspec.msgpack.encode(message)
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body
