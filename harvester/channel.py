@@ -26,7 +26,7 @@ class Channel(Generic[Item]):
         self._items = deque[Item]()
         self._first = deque[Item]()
         self._room = room
-        self._closed = False
+        self._closed = self._kept = False
         self._filled: anyio.Event | None = None  # each is there while somebody waits for it
         self._emptied: anyio.Event | None = None
 
@@ -34,17 +34,16 @@ class Channel(Generic[Item]):
         """Put some in, all at once; return when there is room for more."""
         self._items.extend(items)
         self._call_takers()
-        while len(self._items) > self._room:
+        while len(self._items) + len(self._first) > self._room:
             self._emptied = self._emptied or anyio.Event()
             await self._emptied.wait()
 
     async def get(self) -> Item | None:
         """Return the next one, None at the end. One that is there is taken without a turn of the loop."""
-        if not await self._has_some():
-            return None
-        if self._first:
-            return self._first.popleft()
-        item = self._items.popleft()
+        while not self._first and (self._kept or not self._items):
+            if not await self._is_filled(kept=self._kept):
+                return None
+        item = self._first.popleft() if self._first else self._items.popleft()
         self._call_putters()
         return item
 
@@ -54,10 +53,20 @@ class Channel(Generic[Item]):
         self._call_takers()
 
     async def get_some(self, most: int) -> list[Item]:
-        """Return the next ones, nothing at the end: `most` at most, and half of what is there: others are to have some."""
-        if not await self._has_some(but_first=True):
-            return []
-        return self.take(max(1, min(most, len(self._items) // 2)))
+        """Return the next ones, `most` at most; nothing at the end."""
+        while not self._items:
+            if not await self._is_filled():
+                return []
+        return self.take(most)
+
+    def keep(self, kept: bool) -> None:
+        """Keep what is not put first for `get_some`, or let everybody have it again."""
+        self._kept = kept
+        self._call_takers()
+
+    def __len__(self) -> int:
+        """How many are there at the moment, but for those that were put first."""
+        return len(self._items)
 
     @property
     def is_empty(self) -> bool:
@@ -68,6 +77,8 @@ class Channel(Generic[Item]):
         """Return what is there, `most` at most."""
         items = [self._items.popleft() for _ in range(min(most, len(self._items)))]
         self._call_putters()
+        if self._closed and not self._items:
+            self._call_takers()
         return items
 
     def close(self) -> None:
@@ -75,12 +86,12 @@ class Channel(Generic[Item]):
         self._closed = True
         self._call_takers()
 
-    async def _has_some(self, *, but_first: bool = False) -> bool:
-        while not self._items and (but_first or not self._first):
-            if self._closed:
-                return False
-            self._filled = self._filled or anyio.Event()
-            await self._filled.wait()
+    async def _is_filled(self, *, kept: bool = False) -> bool:
+        """Wait until there may be more; False at the end, which is not there while what is left may come back."""
+        if self._closed and not self._items and not kept:
+            return False
+        self._filled = self._filled or anyio.Event()
+        await self._filled.wait()
         return True
 
     def _call_takers(self) -> None:
@@ -89,6 +100,6 @@ class Channel(Generic[Item]):
             self._filled = None
 
     def _call_putters(self) -> None:
-        if self._emptied and 2 * len(self._items) <= self._room:
+        if self._emptied and 2 * (len(self._items) + len(self._first)) <= self._room:
             self._emptied.set()
             self._emptied = None

@@ -94,7 +94,7 @@ class Crew:
         self.most = workers
         self._clock = clock
         self._size = None if fixed else Size(workers, clock())
-        self._busy = self._lent = 0
+        self._busy = self._helpers = 0
         self._room: anyio.Event | None = None  # is there while somebody waits for a place
 
     async def __aenter__(self) -> None:
@@ -125,19 +125,25 @@ class Crew:
         if self._size is not None:
             self._size.refused(self._clock())
 
-    def lend(self, places: int) -> None:
-        """Give so many places to somebody else who works for the run, where their number is fixed; one stays."""
-        self._lent += places
+    def helped(self) -> None:
+        """Note that somebody else works for the run too, with a `share` of its connections."""
+        self._helpers += 1
 
-    def take_back(self, places: int) -> None:
-        """Have so many places again that were lent."""
-        self._lent -= places
+    def left_alone(self) -> None:
+        """Note that one of those has gone."""
+        self._helpers -= 1
         self._call()
 
     @property
+    def share(self) -> int:
+        """How many calls each helper may fetch at the same time now. Where their number is fixed, a quarter stays here."""
+        lent = self.most - max(1, self.most // 4) if self._size is None else self._size.workers
+        return max(1, lent // max(1, self._helpers))
+
+    @property
     def places(self) -> int:
-        """How many may be at work at the same time now."""
-        return max(1, self.most - self._lent) if self._size is None else self._size.workers
+        """How many may be at work at the same time now, besides what helpers do."""
+        return max(1, self.most - self._helpers * self.share) if self._size is None else self._size.workers
 
     def _call(self) -> None:
         if self._room and self._busy < self.places:

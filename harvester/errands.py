@@ -1,6 +1,6 @@
 """What the run and its porters say to each other.
 
-In:   on a porter's stdin `Terms` once, then lists of `Errand`s.  Out: on its stdout a `Return` for each list, in the same order.
+In:   on a porter's stdin `Terms` once, then `Batch`es.  Out: on its stdout a `Return` for each batch, in the same order.
 
 Messages are msgpack behind their length in bytes (4, big-endian).
 """
@@ -22,10 +22,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """How a porter is to work."""
 
     base_url: str  # links to its origin need the key, and are left to the run
-    connections: int
     mode: int  # with which files are made
-    least_bytes_per_second: int  # `min_rate`
-    patience_seconds: float
+    headers: dict[str, str]  # with which is asked
+    ca_file: str | None  # whom to trust, as OpenSSL wants it
+    ca_folder: str | None
     max_file_bytes: int | None
     hosts: tuple[str, ...]
     allow_private_hosts: bool
@@ -43,6 +43,13 @@ class Errand(msgspec.Struct, frozen=True, array_like=True):
         return cls(link, os.fsencode(place))
 
 
+class Batch(msgspec.Struct, frozen=True, array_like=True):
+    """Errands that are sent together."""
+
+    errands: list[Errand]
+    connections: int  # how many recordings may be fetched at the same time, from now on
+
+
 class Brought(msgspec.Struct, frozen=True, array_like=True):
     """A recording that was accepted, and lies in its part, not yet durable."""
 
@@ -57,7 +64,8 @@ class Return(msgspec.Struct, frozen=True, array_like=True):
     """What has become of a batch: for each errand what it brought, None where it is left to the run."""
 
     brought: list[Brought | None]
-    refused: bool  # whether a server has asked for patience (429, 503) since the return before
+    refused: bool  # whether a server has asked for patience (429, 503)
+    cpu_seconds: float  # that the porter has spent so far
 
 
 def framed(message: object) -> bytes:

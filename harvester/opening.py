@@ -5,11 +5,13 @@ In:   `Settings` and the key.  Out: an `Api`, a `Recordings`; whose account it i
 
 from __future__ import annotations
 
+import importlib.util
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from harvester.crew import FIRST, Crew
+from harvester.crew import Crew
 from harvester.errands import Terms
 from harvester.exhaustion import is_memory_limited
 from harvester.model import KNOWN_STATUSES, Window
@@ -17,8 +19,9 @@ from harvester.platform.api import Api
 from harvester.platform.bandwidth import Bandwidth
 from harvester.platform.budget import Budget, Gate
 from harvester.platform.patience import MinRate
-from harvester.platform.recordings import Recordings
+from harvester.platform.recordings import HEADERS, Recordings
 from harvester.platform.retry import RetryPolicy
+from harvester.platform.smooth import origin_of
 from harvester.porters import Porters, usual_processes
 from harvester.progress import Progress
 from harvester.provenance import written_of
@@ -32,6 +35,10 @@ def warnings_of(settings: Settings) -> list[str]:
         for status in settings.status
         if status not in KNOWN_STATUSES
     ]
+    if (settings.processes or 1) > 1 and not has_libcurl():
+        odd.append(
+            "processes is of no use without libcurl: one process fetches everything; install harvester[fast] for more"
+        )
     return odd + [
         f"the {name} holds what reads like a phone number; the archive keeps (number) in its place"
         for name, typed in (("operator", settings.operator), ("case", settings.case), ("reason", settings.reason))
@@ -73,20 +80,31 @@ def recordings_of(api: Api, settings: Settings, connections: int, on_refusal: Ca
     )
 
 
+def has_libcurl() -> bool:
+    """Whether the extra is installed without which one process fetches everything."""
+    return importlib.util.find_spec("pycurl") is not None
+
+
 def porters_of(settings: Settings, crew: Crew, mode: int, on_lost: Callable[[str], None]) -> Porters:
     """Return the porters, of whom none has begun; `mode` is that with which files are made.
 
     There are none where the bandwidth is shared out or memory is limited, which would have to be divided among them.
     """
     processes = min(settings.processes or usual_processes(), crew.most)
-    connections = crew.most // processes if settings.workers else min(FIRST, crew.most)
-    usable = settings.bandwidth is None and sys.platform != "win32" and not is_memory_limited()
+    usable = (
+        has_libcurl()
+        and origin_of(f"{settings.base_url}/") is not None
+        and settings.bandwidth is None
+        and sys.platform != "win32"
+        and not is_memory_limited()
+    )
+    trusted = ssl.get_default_verify_paths()
     terms = Terms(
         base_url=settings.base_url,
-        connections=connections,
         mode=mode,
-        least_bytes_per_second=settings.min_rate,
-        patience_seconds=settings.patience_seconds,
+        headers=HEADERS,
+        ca_file=trusted.cafile,
+        ca_folder=trusted.capath,
         max_file_bytes=settings.max_file_size,
         hosts=settings.recording_host,
         allow_private_hosts=settings.allow_private_hosts,
@@ -94,8 +112,8 @@ def porters_of(settings: Settings, crew: Crew, mode: int, on_lost: Callable[[str
     return Porters(
         terms,
         processes - 1 if usable else 0,
-        on_hired=lambda: crew.lend(connections),
-        on_gone=lambda: crew.take_back(connections),
+        on_hired=crew.helped,
+        on_gone=crew.left_alone,
         on_lost=on_lost,
     )
 

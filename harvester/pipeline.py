@@ -14,6 +14,7 @@ by the worker or by the committer, by whichever of them it was noticed. The seco
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -39,8 +40,11 @@ on the disk before a long listing goes on, and enough to keep all workers busy w
 GATHERING_SECONDS = 0.02
 """How long a group waits for more drafts while there is more to do: each costs some waits for the disk, however small it is."""
 
+ENOUGH = 64
+"""Drafts for which nobody waits any longer: what a group costs the disk is shared by so many."""
+
 BATCH = 24
-BATCHES_UNDER_WAY = 3
+BATCHES_UNDER_WAY = 8
 """Of a carrier, and the calls in each: enough that it has work while this process is at other things, which takes tens of
 milliseconds, and few enough that at the end of a run nobody waits for it."""
 
@@ -106,7 +110,8 @@ class Pipeline(Generic[Settled, Draft]):
         self._crew = crew
         self._carrier = carrier
         self._todo = Channel[Todo](min(2 * crew.most, MOST_WAITING))
-        self._done = Channel[Done[Settled]](LARGEST_GROUP)
+        self._done = Channel[Done[Settled]](2 * LARGEST_GROUP)
+        self._carrying = 0  # batches that may be under way
         self._grace_seconds = grace_seconds
         self._working = anyio.CancelScope()
         self._producing = anyio.CancelScope()
@@ -163,25 +168,43 @@ class Pipeline(Generic[Settled, Draft]):
                     each = await self._todo.get()
                     if each is None or self.stopping:
                         return
+                    if self._crew.is_overfull:  # somebody has come to help meanwhile
+                        self._todo.put_first([each])
+                        break
                     try:
                         settled = await self._settled(each)
                     except HarvestError as error:
                         self.stop(error)
                         return
                     await self._done.put([settled])
-                    if carrier := self._carrier():
-                        for _ in range(BATCHES_UNDER_WAY):
-                            workers.start_soon(self._carry, carrier, workers)
+                    self._look_for_carrier(workers)
+
+    def _look_for_carrier(self, workers: TaskGroup) -> None:
+        """Where there is one it settles what can be in batches, in less time than workers, who have what it leaves."""
+        if carrier := self._carrier():
+            self._carrying += BATCHES_UNDER_WAY
+            self._todo.keep(True)
+            for _ in range(BATCHES_UNDER_WAY):
+                workers.start_soon(self._carry, carrier, workers)
 
     async def _carry(self, carrier: Carrier[Settled], workers: TaskGroup) -> None:
         """Settle batch after batch. What the carrier leaves undone goes to the workers; in the end this becomes one of them."""
         while carrier.is_open and not self.stopping and (some := await self._todo.get_some(BATCH)):
-            todos = [each for each in some if carrier.takes(each)]
-            self._todo.put_first(each for each in some if not carrier.takes(each))
+            taken = [carrier.takes(each) for each in some]
+            todos = list(itertools.compress(some, taken))
+            self._todo.put_first(each for each, is_taken in zip(some, taken, strict=True) if not is_taken)
             if todos:
-                settled = list(zip(todos, await carrier.settle(todos), strict=True))
+                try:
+                    settled = list(zip(todos, await carrier.settle(todos), strict=True))
+                except HarvestError as error:
+                    self.stop(error)
+                    break
                 self._todo.put_first(todo for todo, each in settled if each is None)
                 await self._done.put(Done(todo, each, again=False) for todo, each in settled if each is not None)
+                self._look_for_carrier(workers)
+        self._carrying -= 1
+        if not self._carrying:
+            self._todo.keep(False)
         await self._work(workers)
 
     async def _settled(self, todo: Todo) -> Done[Settled]:
@@ -205,7 +228,7 @@ class Pipeline(Generic[Settled, Draft]):
         first = await self._done.get()
         if first is None:
             return []
-        if not self._todo.is_empty:  # more will be ready soon
+        if not self._todo.is_empty and len(self._done) < ENOUGH:  # more will be ready soon
             await anyio.sleep(GATHERING_SECONDS)
         return [first, *self._done.take(LARGEST_GROUP - 1)]
 

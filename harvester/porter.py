@@ -2,174 +2,165 @@
 
 In:   on stdin how it is to work, then links and the paths of parts.  Out: on stdout what lies in each part.
 
-A porter makes the first attempt that the run would make, with the same code, and writes a whole recording into its part. What
+A porter makes the first attempt that the run would make, in a quicker way, and writes a whole recording into its part. What
 does not go smoothly it leaves to the run: a dead link, a server that asks for patience, a recording that is large or cannot be
 proven at once, a disk that refuses. The run then begins from the start, and alone decides what has become of the call. So
 whatever happens to a porter costs time and nothing else. It is told no key, writes no name and no ledger, and ends when its
 stdin does.
+
+It loads neither aiohttp nor asyncio, whose start would take longer than many a run has left.
 """
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
+import functools
+import hashlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-import anyio
 import msgspec
-from yarl import URL
 
-from harvester.archive.part import SPOOL_BYTES, Part
-from harvester.archive.proof import Judge
-from harvester.errands import LENGTH_BYTES, Brought, Errand, Return, Terms, framed
-from harvester.errors import HarvestError, NotGivenError, NotKeptError, RecordingError
-from harvester.loop import run_async
-from harvester.model import Call, Transfer
-from harvester.platform.api import Api
-from harvester.platform.bandwidth import Bandwidth
-from harvester.platform.budget import Budget, Gate
-from harvester.platform.patience import MinRate
-from harvester.platform.recordings import Recordings
-from harvester.platform.retry import RetryPolicy
+from harvester.archive.digest import hasher, promised
+from harvester.archive.disk import write_new
+from harvester.archive.pieces import SPOOL_BYTES
+from harvester.container.sniff import SNIFF_BYTES, sniff
+from harvester.errands import LENGTH_BYTES, Batch, Brought, Return, Terms, framed
+from harvester.errors import HarvestError
+from harvester.platform.smooth import origin_of
+from harvester.platform.swift import Fetched, Swift, Ways
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-WRITTEN_AT_ONCE_BYTES = 256 * 1024
-"""Larger recordings are written as they come; smaller ones when their batch is there, one after the other, which is quicker."""
 
 ERRAND_SECONDS = 5.0
 """How long one may take. What takes longer keeps all others of its batch waiting, and no processor busy: the run waits for it."""
 
-ONE_ATTEMPT = RetryPolicy(attempts=1, throttled_attempts=1)
+READ_BYTES = 64 * 1024
 
 Message = TypeVar("Message")
 
 
-class _Keyless(Api):
-    """Knows which links are of the API's own origin, and nothing more."""
+class _Round:
+    """What each errand of a batch has brought so far."""
 
-    def authorization_for(self, url: URL) -> dict[str, str]:
-        """Leave the link to who has the key. Raises RecordingError."""
-        raise RecordingError(f"{url.host} wants the key")
-
-    async def call(self, call_id: str) -> bytes | None:
-        """Ask for no fresh link. Raises NotGivenError."""
-        raise NotGivenError(f"call {call_id}: a porter asks for no fresh link")
+    def __init__(self, errands: int) -> None:
+        self.brought: list[Brought | None] = [None] * errands
+        self.under_way = errands
 
 
 class Porter:
-    """Fetches batches of recordings, several at a time."""
+    """Fetches batches of recordings, several at a time, and sends returns in the order in which batches came."""
 
-    def __init__(self, recordings: Recordings, terms: Terms) -> None:
-        """Of `recordings` no more than the `terms` say are fetched at the same time."""
-        self._recordings = recordings
+    def __init__(self, terms: Terms, to: int) -> None:
+        """`to` is the descriptor for returns."""
         self._mode = terms.mode
-        self._places = anyio.Semaphore(terms.connections)
+        self._to = to
+        self._rounds = deque[_Round]()
+        self._swift = Swift(
+            Ways(
+                headers=terms.headers,
+                largest_bytes=min(terms.max_file_bytes or SPOOL_BYTES, SPOOL_BYTES - 1),
+                seconds=ERRAND_SECONDS,
+                hosts=terms.hosts,
+                own=origin_of(f"{terms.base_url}/"),
+                allow_private_hosts=terms.allow_private_hosts,
+                ca_file=terms.ca_file,
+                ca_folder=terms.ca_folder,
+            )
+        )
 
-    async def fetch(self, errands: Sequence[Errand]) -> list[Brought | None]:
-        """Fetch a batch; return what each errand brought."""
-        came = await asyncio.gather(*map(self._fetched, errands))
-        return [each if isinstance(each, Brought) else each and _staged(*each) for each in came]
+    def take(self, batch: Batch) -> None:
+        """Take a batch."""
+        self._swift.use(batch.connections)
+        brings = _Round(len(batch.errands))
+        self._rounds.append(brings)
+        for number, errand in enumerate(batch.errands):
+            self._swift.ask(errand.link, functools.partial(self._came, brings, number, errand.place))
 
-    async def _fetched(self, errand: Errand) -> Brought | tuple[Part, Judge, Transfer] | None:
-        part = Part(os.fsdecode(errand.place), self._mode)
-        judge = Judge(part)
-        transfer = None
+    def go_on(self, stdin: int) -> bool:
+        """Go on with what was taken; return, once there is nothing to go on with, whether `stdin` can be read."""
+        self._swift.go_on()
+        while self._rounds and not self._rounds[0].under_way:
+            _send(Return(self._rounds.popleft().brought, self._swift.is_refused, time.process_time()), self._to)
+        return self._swift.wait(stdin)
+
+    def _came(self, brings: _Round, number: int, place: bytes, fetched: Fetched | None) -> None:
+        brings.brought[number] = self._kept(os.fsdecode(place), fetched) if fetched else None
+        brings.under_way -= 1
+
+    def _kept(self, place: str, fetched: Fetched) -> Brought | None:
+        """Write a recording into its part, if it is one, and nothing about it is to be doubted."""
+        transfer, body, sha256 = fetched
+        container = sniff(_head_of(body))
+        if container is None:
+            return None
+        proof = transfer.framing
+        if digest := promised(transfer.headers, transfer.status):
+            if _hashed(digest.algorithm, body).digest() != digest.value:
+                return None
+            proof = "digest"
         try:
-            async with self._places:
-                with anyio.move_on_after(ERRAND_SECONDS):
-                    transfer = await self._recordings.fetch(_call_of(errand), part, judge)
-        except NotKeptError:
-            part.leave()
+            write_new(place, *body, durably=False, mode=self._mode)
+        except HarvestError:  # what is there of the file stays: the disk is to give its blocks to no other
             return None
-        except HarvestError:
-            transfer = None
-        if transfer is None:
-            part.discard()
-            return None
-        return _staged(part, judge, transfer) if part.size_bytes > WRITTEN_AT_ONCE_BYTES else (part, judge, transfer)
+        return Brought(sha256, sum(map(len, body)), container, proof, transfer)
 
 
-def _staged(part: Part, judge: Judge, transfer: Transfer) -> Brought | None:
-    try:
-        sha256, size_bytes, _ = part.stage(durably=False)
-    except HarvestError:  # the file stays where it is: the disk is to give its blocks to no other
-        return None
-    return Brought(sha256, size_bytes, judge.container, judge.proof, transfer)
+def _head_of(body: Sequence[bytes]) -> bytes:
+    if body and len(body[0]) >= SNIFF_BYTES:
+        return body[0][:SNIFF_BYTES]
+    return b"".join(body[:SNIFF_BYTES])[:SNIFF_BYTES]
 
 
-def _call_of(errand: Errand) -> Call:
-    """Return a call of which nothing is known but its link."""
-    return Call(
-        id=os.fsdecode(errand.place.rpartition(b"/")[2]),
-        raw=b"",
-        digest="",
-        created_at=None,
-        ended_at=None,
-        status=None,
-        duration_seconds=None,
-        recording_url=errand.link,
-        transcript=None,
-        phone_numbers=(),
-    )
+def _hashed(algorithm: str, body: Sequence[bytes]) -> hashlib._Hash:
+    found = hasher(algorithm)
+    for piece in body:
+        found.update(piece)
+    return found
 
 
-async def _work(to: int) -> None:
-    """Serve until stdin ends; `to` is the descriptor for returns."""
-    stdin = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin.buffer)
-    terms = await _received(stdin, Terms)
-    if terms is None:
-        return
-    was_refused = False
+class _Stdin:
+    """Reads messages from a pipe, without waiting for whole ones."""
 
-    def refused() -> None:
-        nonlocal was_refused
-        was_refused = True
+    def __init__(self, stdin: int) -> None:
+        self._stdin = stdin
+        self._came = bytearray()
 
-    async def serve(errands: list[Errand], before: anyio.Event, done: anyio.Event) -> None:
-        nonlocal was_refused
-        brought = await porter.fetch(errands)
-        await before.wait()  # whoever sent the batches awaits their returns in the same order
-        _send(Return(brought, was_refused), to)
-        was_refused = False
-        done.set()
+    def read(self) -> bool:
+        """Take what is there; return whether more can come."""
+        piece = os.read(self._stdin, READ_BYTES)
+        self._came += piece
+        return bool(piece)
 
-    largest_bytes = min(terms.max_file_bytes or SPOOL_BYTES, SPOOL_BYTES - 1)
-    async with (
-        Recordings(
-            _Keyless(terms.base_url, "", Gate(Budget(1)), ONE_ATTEMPT),
-            ONE_ATTEMPT,
-            workers=terms.connections,
-            bandwidth=Bandwidth(None),
-            min_rate=MinRate(bytes_per_second=terms.least_bytes_per_second, over_seconds=terms.patience_seconds),
-            max_file_bytes=largest_bytes,
-            hosts=terms.hosts,
-            allow_private_hosts=terms.allow_private_hosts,
-            on_refusal=refused,
-        ) as recordings,
-        anyio.create_task_group() as tasks,
-    ):
-        porter = Porter(recordings, terms)
-        before = anyio.Event()
-        before.set()
-        while (errands := await _received(stdin, list[Errand])) is not None:
-            done = anyio.Event()
-            tasks.start_soon(serve, errands, before, done)
-            before = done
-        tasks.cancel_scope.cancel()
+    def messages(self, kind: type[Message]) -> Iterator[Message]:
+        """Yield those that are whole."""
+        while True:
+            end = LENGTH_BYTES + int.from_bytes(self._came[:LENGTH_BYTES], "big")
+            if len(self._came) < max(end, LENGTH_BYTES + 1):
+                return
+            message = self._came[LENGTH_BYTES:end]
+            del self._came[:end]
+            yield msgspec.msgpack.decode(message, type=kind)
 
 
-async def _received(stdin: asyncio.StreamReader, kind: type[Message]) -> Message | None:
-    """Return the next message, None at the end."""
-    try:
-        size_bytes = int.from_bytes(await stdin.readexactly(LENGTH_BYTES), "big")
-        return msgspec.msgpack.decode(await stdin.readexactly(size_bytes), type=kind)
-    except asyncio.IncompleteReadError:
-        return None
+def _work(stdin: int, to: int) -> None:
+    """Serve until stdin ends."""
+    said, terms = _Stdin(stdin), None
+    while terms is None:
+        if not said.read():
+            return
+        terms = next(said.messages(Terms), None)
+    porter = Porter(terms, to)
+    while True:
+        for batch in said.messages(Batch):
+            porter.take(batch)
+        if porter.go_on(stdin) and not said.read():
+            return
 
 
 def _send(message: object, to: int) -> None:
@@ -198,4 +189,4 @@ if __name__ == "__main__":
     # These are for the run, which decides what is still fetched.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    run_async(_work, _kept_apart())
+    _work(sys.stdin.fileno(), _kept_apart())

@@ -9,6 +9,7 @@ may have more. Whether it is so is measured: by the share of the time in which t
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import subprocess
@@ -23,14 +24,14 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from harvester.archive import steps
-from harvester.archive.part import SPOOL_BYTES
+from harvester.archive.pieces import SPOOL_BYTES
 from harvester.crew import CALL_BYTES
-from harvester.errands import LENGTH_BYTES, Errand, Return, Terms, framed
+from harvester.errands import LENGTH_BYTES, Batch, Return, Terms, framed
 
 log = logging.getLogger(__name__)
 
-STRETCH_BYTES = 16 * 1024 * 1024
-"""The work between two looks, each call counting `CALL_BYTES` more: 128 recordings of that size. Whoever fetches less is done
+STRETCH_BYTES = 8 * 1024 * 1024
+"""The work between two looks, each call counting `CALL_BYTES` more: 64 recordings of that size. Whoever fetches less is done
 before a porter has begun."""
 
 BUSY = 0.85
@@ -76,10 +77,10 @@ def permitted_cores(share: str) -> int | None:
 
 
 class Pressure:
-    """Tells whether this process has more to do than it can. Pure: the caller brings clock and CPU time, in seconds."""
+    """Tells whether one process has more to do than it can. Pure: the caller brings clock and CPU times, in seconds."""
 
     def __init__(self, now: float = 0.0, cpu: float = 0.0) -> None:
-        self._begin(now, cpu)
+        self._begin(now, [cpu])
 
     def count(self, recording_bytes: int) -> None:
         """Count a call that was fetched."""
@@ -90,13 +91,14 @@ class Pressure:
         """Whether it is time for a look."""
         return self._work_bytes >= STRETCH_BYTES
 
-    def look(self, now: float, cpu: float) -> bool:
-        """Tell whether it was busy since the look before, and begin anew."""
-        busy = cpu - self._cpu >= BUSY * (now - self._now)
+    def look(self, now: float, *cpu: float) -> bool:
+        """Tell whether any was busy since the look before, and begin anew. New ones stand behind those that were there."""
+        spent = (each - before for each, before in itertools.zip_longest(cpu, self._cpu, fillvalue=0.0))
+        busy = max(spent) >= BUSY * (now - self._now)
         self._begin(now, cpu)
         return busy
 
-    def _begin(self, now: float, cpu: float) -> None:
+    def _begin(self, now: float, cpu: Sequence[float]) -> None:
         self._now, self._cpu, self._work_bytes = now, cpu, 0
 
 
@@ -111,24 +113,26 @@ class Hired:
         self._process: Process | None = None
         self._sending, self._reading = anyio.Lock(fast_acquire=True), anyio.Lock(fast_acquire=True)
         self._brought = self._left = 0
+        self.cpu_seconds = 0.0
         self._place = b""
         self.is_open = True
         self.was_refused = False
 
-    async def fetch(self, errands: Sequence[Errand]) -> Return:
+    async def fetch(self, batch: Batch) -> Return:
         """Have a batch fetched; several may be under way, and their returns come in the same order.
 
         Nothing is brought by one that has gone.
         """
         returned = None
         try:
-            with anyio.fail_after(PATIENCE_SECONDS):
-                async with self._sending:
+            async with self._sending:
+                with anyio.fail_after(PATIENCE_SECONDS):
                     if self.is_open:
-                        await self._send(errands)
-                async with self._reading:
+                        await self._send(batch)
+            async with self._reading:
+                with anyio.fail_after(PATIENCE_SECONDS):  # since the return before
                     if self.is_open:
-                        returned = await self._next_return(len(errands))
+                        returned = await self._next_return(len(batch.errands))
         except TimeoutError:
             await self._lose(f"did not answer for {PATIENCE_SECONDS:g} s")
         except ValueError as error:
@@ -141,7 +145,7 @@ class Hired:
             self.dismiss()  # half a return may have been read
             raise
         if returned is None:
-            return Return([None] * len(errands), refused=False)
+            return Return([None] * len(batch.errands), False, self.cpu_seconds)
         self._count(returned)
         return returned
 
@@ -160,9 +164,9 @@ class Hired:
                 await self._process.aclose()
             log.info("a process beside this one brought %d recordings, and left %d to it", self._brought, self._left)
 
-    async def _send(self, errands: Sequence[Errand]) -> None:
+    async def _send(self, batch: Batch) -> None:
         if self._process is None:
-            self._place = errands[0].place
+            self._place = batch.errands[0].place
             log.info("one process is not enough: another one begins, and fetches recordings beside this one")
             self._process = await anyio.open_process(
                 [sys.executable, "-P", "-m", "harvester.porter"],
@@ -174,7 +178,7 @@ class Hired:
             )
             self._stdout = BufferedByteReceiveStream(self._process.stdout)  # type: ignore[arg-type]
             await self._process.stdin.send(framed(self._terms))  # type: ignore[union-attr]
-        await self._process.stdin.send(framed(errands))  # type: ignore[union-attr]
+        await self._process.stdin.send(framed(batch))  # type: ignore[union-attr]
 
     async def _next_return(self, errands: int) -> Return:
         """Read a return for so many errands. Raises ValueError for anything else."""
@@ -190,6 +194,7 @@ class Hired:
         """Send it home where it is of no use: a server wants patience, which this process has, or it leaves too much."""
         left = returned.brought.count(None)
         self._left += left
+        self.cpu_seconds = returned.cpu_seconds
         self._brought += len(returned.brought) - left
         self.was_refused |= returned.refused
         if returned.refused or (self._left > MOST_LEFT and self._left > LEFT_SHARE * (self._left + self._brought)):
@@ -245,7 +250,10 @@ class Porters:
 
         None comes any more where a server has asked one for patience, or so many were of no use.
         """
-        if not self._pressure.is_due or not self._pressure.look(time.monotonic(), time.process_time()):
+        if not self._pressure.is_due:
+            return None
+        spent = time.process_time(), *(each.cpu_seconds for each in self._hired)
+        if not self._pressure.look(time.monotonic(), *spent):
             return None
         working = sum(each.is_open for each in self._hired)
         useless = len(self._hired) - working

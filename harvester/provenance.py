@@ -25,9 +25,9 @@ from harvester.scope import filters_of
 from harvester.settings import Resolved, Settings
 
 LIBRARIES = (
-    "aiofiles", "aiohttp", "anyio", "click", "filelock", "msgspec", "platformdirs", "tqdm", "uvloop", "yarl",
+    "aiofiles", "aiohttp", "anyio", "click", "filelock", "msgspec", "platformdirs", "pycurl", "tqdm", "uvloop", "yarl",
 )  # fmt: skip
-"""What harvester depends on. uvloop is left out where it is not installed: it does not exist everywhere."""
+"""What harvester depends on. pycurl and uvloop are left out where they are not installed: they do not exist everywhere."""
 
 KEPT_BACK = frozenset({"phone_number", "key_command"})
 """Settings that may hold a phone number or a secret."""

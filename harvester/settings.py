@@ -105,7 +105,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int | None,
         Setting(
             values.whole(1, 32),
-            "most processes that fetch recordings, where one is not enough",
+            "most processes that fetch recordings, where one is not enough and libcurl is installed",
             default_text="one for each processor, up to 4",
         ),
     ] = None

@@ -19,7 +19,7 @@ from harvester.archive.proof import Judge
 from harvester.archive.stage import Draft, Failure, Intake, Received, Stager, Written
 from harvester.archive.tidings import back_draft
 from harvester.crew import Crew
-from harvester.errands import Brought, Errand
+from harvester.errands import Batch, Brought, Errand
 from harvester.errors import LinkError, NotKeptError, PlatformError, RecordingError
 from harvester.mask import masked
 from harvester.model import Call, Entry, State, Transfer
@@ -84,9 +84,7 @@ class Settler:
         received, failure = await self._received(call, entry) if needs.fetch else (None, None)
         intake = Intake(call=call, entry=entry, needs=needs, received=received, failure=failure)
         if needs.fetch:
-            self._crew.settled(intake.unwritten_bytes)
-            if self._porters:
-                self._porters.count(intake.unwritten_bytes)
+            self._count(intake.unwritten_bytes)
         if not self._is_quick(intake):
             return await self._staged_by_thread(intake)
         if self._waiting_bytes + intake.unwritten_bytes > MOST_WAITING_BYTES:
@@ -105,7 +103,7 @@ class Settler:
         errands = [
             Errand.to(todo.call.recording_url or "", part.place) for todo, part in zip(todos, parts, strict=True)
         ]
-        returned = await porter.fetch(errands)
+        returned = await porter.fetch(Batch(errands, self._crew.share))
         if returned.refused:
             self._crew.refused()
         if not self._stager.gathers:  # each file is to have an fsync of its own now, by the process that writes it
@@ -117,12 +115,16 @@ class Settler:
         ]
 
     def _brought(self, todo: Todo, part: Part, brought: Brought) -> Intake:
-        if self._porters:
-            self._porters.count(brought.size_bytes)
+        self._count(brought.size_bytes)
         part.bring(brought.sha256, brought.size_bytes)
         judge = Judge.told(part, brought.container, brought.proof)
         received = Received(part=part, judge=judge, transfer=brought.transfer)
         return Intake(call=todo.call, entry=todo.entry, needs=todo.needs, received=received)
+
+    def _count(self, recording_bytes: int) -> None:
+        self._crew.settled(recording_bytes)
+        if self._porters:
+            self._porters.count(recording_bytes)
 
     async def stage(self, group: Sequence[Draft | Intake]) -> list[Draft | NotKeptError]:
         """Write the files of those calls of a group that have none yet; return a draft for each, or why to `settle` it again.

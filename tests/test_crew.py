@@ -112,7 +112,7 @@ async def test_a_fixed_number_stays() -> None:
 async def test_a_place_that_comes_back_is_taken_by_who_waits() -> None:
     """Somebody else had it, and works for the run no more."""
     crew = Crew(2, fixed=True)
-    crew.lend(1)
+    crew.helped()
     inside, leave = 0, anyio.Event()
 
     async def work() -> None:
@@ -126,10 +126,22 @@ async def test_a_place_that_comes_back_is_taken_by_who_waits() -> None:
             tasks.start_soon(work)
         await wait_all_tasks_blocked()
         assert inside == 1
-        crew.take_back(1)
+        crew.left_alone()
         await wait_all_tasks_blocked()
         assert inside == 2
         leave.set()
+
+
+@pytest.mark.parametrize("most", [2, 3, 4, 8, 16, 60])
+@pytest.mark.parametrize("helpers", [1, 2, 3])
+def test_helpers_and_workers_are_no_more_than_they_are_to_be(most: int, helpers: int) -> None:
+    """Each helper has the same share, and about a quarter stays for what they leave."""
+    crew = Crew(most, fixed=True)
+    for _ in range(min(helpers, most - 1)):
+        crew.helped()
+    assert crew.places + min(helpers, most - 1) * crew.share <= most
+    assert crew.places >= max(1, most // 4)
+    assert crew.share >= 1
 
 
 async def test_a_run_with_fewer_workers_loses_nothing(tmp_path: Path) -> None:

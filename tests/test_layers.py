@@ -126,6 +126,7 @@ ARROWS: dict[str, Forbidden] = {
         and not within(i.by, "platform.wire", "platform.answer", "platform.api", "platform.guard")
         and not within(i.by, "platform.connections", "platform.recordings", "demo", "evidence.authority")
     ),
+    "pycurl stays behind its border": lambda i: within(i.of, "pycurl") and not within(i.by, "platform.swift"),
     "who vouches for a seal knows the archive, and nothing above or beside it": lambda i: (
         within(i.by, "evidence") and ours(i) and not within(i.of, "evidence", "archive", "model", "errors")
     ),

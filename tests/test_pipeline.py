@@ -510,13 +510,109 @@ async def test_what_a_carrier_leaves_the_workers_settle(leaves: Callable[[Call],
     }
 
 
-async def test_a_carrier_leaves_half_of_what_waits_to_the_workers() -> None:
-    """Otherwise they would stand still whenever it has just taken all."""
+async def test_while_there_is_a_carrier_workers_settle_what_it_leaves_alone() -> None:
+    """It needs less time for a call than they do."""
+    bench = Bench()
+    bench.porters = [porter := Porter(leaves=lambda call: int(call.id) % 10 == 1)]
+    await bench.pipeline.run(pages_of(calls(1000), 50))
+    assert BATCH // 2 < max(map(len, porter.batches)) <= BATCH
+    taken = [each for each in bench.settled if int(each) % 7 and int(each) % 10 != 1]
+    assert len(taken) <= 2 * WORKERS  # before it began
+
+
+async def test_calls_that_no_carrier_takes_hold_the_listing_back() -> None:
+    """Memory stays flat, though nobody settles them for a while."""
+    bench = Bench()
+    bench.porters = [Porter()]
+    listed = [call for call in calls(7000) if int(call.id) % 7 == 0]
+    emitted = 0
+
+    async def produce(emit: Emit) -> None:
+        nonlocal emitted
+        for start in range(0, len(listed), 50):
+            if start == 100:
+                bench.may_settle = anyio.Event()
+            await emit(listed[start : start + 50])
+            emitted += 50
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.pipeline.run, produce)
+        await wait_all_tasks_blocked()
+        assert emitted <= 300
+        bench.may_settle.set()
+    assert bench.outcomes.total() == len(listed)
+
+
+async def test_what_a_carrier_leaves_at_the_very_end_is_settled_by_all() -> None:
+    """Workers wait for it, so that the last ones are not settled one after the other."""
+    bench = Bench(workers=4)
+    bench.porters = [porter := Porter(leaves=lambda _: True)]
+    porter.may_bring = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.pipeline.run, pages_of(calls(40), 40))
+        await wait_all_tasks_blocked()
+        assert porter.batches
+        assert not bench.pipeline.stopping
+        bench.may_settle, before = anyio.Event(), bench.taken
+        porter.may_bring.set()
+        await wait_all_tasks_blocked()
+        assert bench.taken - before == 4
+        bench.may_settle.set()
+    assert bench.outcomes.total() == 40
+
+
+async def test_a_worker_that_waits_gives_its_place_to_who_comes_to_help() -> None:
+    """It is taken by nobody else meanwhile: of a fixed number none more are at work than there are to be."""
+    crew = Crew(4, fixed=True)
+    bench = Bench(crew=crew)
+    bench.porters = [porter := Porter(leaves=lambda _: True)]
+    porter.may_bring = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.pipeline.run, pages_of(calls(40), 40))
+        await wait_all_tasks_blocked()
+        crew.helped()
+        assert (crew.places, crew.share) == (1, 3)
+        bench.may_settle, before = anyio.Event(), bench.taken
+        porter.may_bring.set()
+        await wait_all_tasks_blocked()
+        assert bench.taken - before == 1
+        crew.left_alone()
+        await wait_all_tasks_blocked()
+        assert bench.taken - before == 4
+        bench.may_settle.set()
+    assert bench.outcomes.total() == 40
+
+
+async def test_a_further_carrier_is_looked_for_while_all_is_carried() -> None:
+    """No worker settles a call by then; and until the last carrier has gone they have what is left alone."""
+    bench = Bench()
+    bench.porters = [first := Porter(most=4)]
+    second = Porter(most=20)
+    second_comes = iter([False] * 30 + [True])
+
+    def carrier() -> Porter | None:
+        if bench.porters:
+            return bench.porters.pop()
+        return second if next(second_comes, False) else None
+
+    bench.pipeline._carrier = carrier
+    await bench.pipeline.run(pages_of(calls(1000), 100))
+    assert first.batches
+    assert len(second.batches) >= 20
+    assert bench.outcomes.total() == 1000
+
+
+async def test_an_error_of_a_carrier_ends_the_run() -> None:
+    """As that of a worker does: it is told, and not raised."""
     bench = Bench()
     bench.porters = [porter := Porter()]
-    await bench.pipeline.run(pages_of(calls(500), 50))
-    assert max(map(len, porter.batches)) <= BATCH
-    assert len(bench.settled) >= WORKERS * 4
+
+    async def fail(todos: Sequence[Todo]) -> list[int | None]:
+        raise StorageError(f"the disk is gone with {len(todos)}")
+
+    porter.settle = fail  # type: ignore[method-assign]
+    await bench.pipeline.run(pages_of(calls(300), 50))
+    assert isinstance(bench.pipeline.failure, StorageError)
 
 
 async def test_a_carrier_that_has_closed_takes_nothing_more() -> None:
@@ -551,16 +647,62 @@ async def test_a_call_that_is_left_holds_no_batch_back() -> None:
     assert bench.outcomes.total() == 2000
 
 
-async def test_who_takes_some_takes_half_of_what_is_there() -> None:
-    """And no more than it wants; what is put in first is for those who take one alone."""
-    channel = Channel[int](1000)
+async def test_what_was_put_in_first_counts_against_the_room() -> None:
+    """Whoever puts in more waits until half of it is free, whichever of both is taken; and it comes before all else."""
+    channel, put = Channel[int](4), list[int]()
+
+    async def fill() -> None:
+        await channel.put([5])
+        put.append(5)
+
+    channel.put_first([1, 2, 3, 4])
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(fill)
+        await wait_all_tasks_blocked()
+        assert [await channel.get(), await channel.get()] == [1, 2]
+        await wait_all_tasks_blocked()
+        assert put == []
+        assert await channel.get() == 3
+        await wait_all_tasks_blocked()
+        assert put == [5]
+    assert [await channel.get(), await channel.get()] == [4, 5]
+
+
+async def test_what_is_kept_for_batches_nobody_takes_alone() -> None:
+    """But for what was put in first, until it is kept no more. There is no end before that: some may be given back."""
+    channel, got = Channel[int](1000), list[int | None]()
+
+    async def take() -> None:
+        got.append(await channel.get())
+
     await channel.put(range(10))
-    channel.put_first([99])
-    assert await channel.get_some(24) == [0, 1, 2, 3, 4]
-    assert await channel.get_some(2) == [5, 6]
-    assert await channel.get() == 99
-    assert [await channel.get_some(24), await channel.get_some(24), await channel.get_some(24)] == [[7], [8], [9]]
-    channel.close()
-    channel.put_first([100])
-    assert await channel.get_some(24) == []
-    assert [await channel.get(), await channel.get()] == [100, None]
+    channel.keep(True)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(take)
+        await wait_all_tasks_blocked()
+        assert got == []
+        channel.put_first([99])
+        await wait_all_tasks_blocked()
+        assert got == [99]
+        assert await channel.get_some(7) == [0, 1, 2, 3, 4, 5, 6]
+        channel.keep(False)
+        await wait_all_tasks_blocked()
+        assert got == [99, 7, 8, 9]
+    channel.keep(True)
+    await channel.put([10])
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(take)
+        channel.close()
+        assert await channel.get_some(24) == [10]
+        assert await channel.get_some(24) == []
+        await wait_all_tasks_blocked()
+        assert len(got) == 4
+        channel.put_first([100])
+        await wait_all_tasks_blocked()
+        assert got[4:] == [100]
+        channel.keep(False)
+    assert got[5:] == [None]
+    channel.put_first([101])
+    assert [await channel.get(), await channel.get()] == [101, None]

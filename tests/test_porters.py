@@ -1,5 +1,6 @@
 """Processes that fetch recordings beside the run: they make it faster where one is not enough, and change nothing else."""
 
+import base64
 import contextlib
 import datetime as dt
 import hashlib
@@ -19,7 +20,6 @@ import anyio
 import msgspec
 import pytest
 
-from harvester import porter as porter_module
 from harvester import porters
 from harvester.archive.part import Part
 from harvester.archive.proof import Judge
@@ -29,16 +29,12 @@ from harvester.crew import CALL_BYTES, FIRST, Crew
 from harvester.demo.calls import CallBook
 from harvester.demo.faults import Fault
 from harvester.demo.server import Platform, serve
-from harvester.errands import Errand, Return, Terms, framed
+from harvester.errands import Batch, Errand, Return, Terms, framed
 from harvester.model import Call, Transfer
 from harvester.needs import Rules, Todo, decide
 from harvester.opening import porters_of
-from harvester.platform.api import Api
-from harvester.platform.bandwidth import Bandwidth
-from harvester.platform.budget import Budget, Gate
-from harvester.platform.recordings import Recordings
+from harvester.platform.recordings import HEADERS
 from harvester.platform.rows import read_call
-from harvester.porter import ONE_ATTEMPT, Porter
 from harvester.porters import (
     MOST_LEFT,
     MOST_USELESS,
@@ -52,7 +48,11 @@ from harvester.porters import (
 from harvester.settle import Settler
 from tests.archive.sites import SOUND
 from tests.harvests import Harvests
+from tests.platform.test_certificate import fingerprint
+from tests.platform.test_tls import Authority, authority, server_tls
 from tests.test_settle import bringing
+
+__all__ = ["authority"]
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are none on Windows")
 
@@ -77,10 +77,10 @@ def terms_for(platform: Platform, **changed: Any) -> Terms:
     """The terms of a porter for that platform."""
     terms = Terms(
         base_url=platform.base_url,
-        connections=FIRST,
         mode=0o666,
-        least_bytes_per_second=1024,
-        patience_seconds=60.0,
+        headers=HEADERS,
+        ca_file=None,
+        ca_folder=None,
         max_file_bytes=None,
         hosts=(),
         allow_private_hosts=True,
@@ -98,6 +98,11 @@ async def hired(platform: Platform, lost: list[str] | None = None, **changed: An
     finally:
         porter.dismiss()
         await porter.gone()
+
+
+async def fetched(porter: Hired, some: list[Errand]) -> Return:
+    """What comes of a batch."""
+    return await porter.fetch(Batch(some, FIRST))
 
 
 def saved_ids(platform: Platform) -> list[int]:
@@ -163,9 +168,13 @@ def test_a_process_that_is_at_work_all_the_time_has_more_to_do_than_it_can() -> 
     assert not pressure.is_due
     pressure.count(CALL_BYTES)
     assert pressure.is_due
-    assert pressure.look(now=101.0, cpu=5.9)
+    assert pressure.look(101.0, 5.9)
     assert not pressure.is_due
-    assert not pressure.look(now=102.0, cpu=6.7)
+    assert not pressure.look(102.0, 6.7)
+    assert not pressure.look(103.0, 6.8, 0.8)
+    assert pressure.look(104.0, 6.9, 1.7)  # a porter that is at work all the time needs another one beside it
+    assert not pressure.look(105.0, 7.0, 2.4, 0.7)
+    assert pressure.look(106.0, 7.0, 2.4, 1.6)
 
 
 @pytest.mark.parametrize(("share", "most"), [(None, 4), ("max 100000", 4), ("100000 100000", 1), ("50000 100000", 1)])
@@ -239,7 +248,8 @@ async def test_what_does_not_go_smoothly_is_left_to_the_run(
         ("html", None, None),
         ("redirect", None, None),
     ):
-        for call_id in ids[-1:-30:-4]:
+        # Refusals come last: then no porter is at work any more.
+        for call_id in ids[:29:4] if code in (429, 503) else ids[-1:-30:-4]:
             ids.remove(call_id)
             platform.faults.add(Fault(where="recording", match=call_id, kind=kind, code=code, times=times))  # type: ignore[arg-type]
     account = await harvests.run(processes="2", attempts="3")
@@ -392,6 +402,24 @@ async def test_there_is_no_porter_where_there_is_to_be_none(
     assert not [each for each in caplog.records if "process" in each.getMessage()]
 
 
+@pytest.mark.parametrize(("flags", "is_told"), [({}, False), ({"processes": "1"}, False), ({"processes": "3"}, True)])
+@pytest.mark.usefixtures("pressed")
+async def test_without_libcurl_one_process_does_all(
+    harvests: Harvests,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    flags: dict[str, str],
+    is_told: bool,
+) -> None:
+    """It is an extra. Who asked for more processes is told how to have them."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setitem(sys.modules, "pycurl", None)
+    account = await harvests.run(**flags)
+    assert account.verdict == "complete"
+    assert not [each for each in caplog.records if "another one begins" in each.getMessage()]
+    assert [("harvester[fast]" in each) for each in account.warnings] == [True] * is_told
+
+
 async def test_there_is_no_porter_where_one_process_is_enough(
     harvests: Harvests, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -402,18 +430,18 @@ async def test_there_is_no_porter_where_one_process_is_enough(
 
 
 async def test_a_fixed_number_of_workers_is_shared(harvests: Harvests) -> None:
-    """With `--workers 6` and three processes each has two connections."""
+    """Of `--workers 6` the run keeps one for what porters leave, and they share the others."""
     crew = Crew(6, fixed=True)
     given = msgspec.structs.replace(harvests.settings(), workers=6, processes=3)
     found = porters_of(given, crew, 0o666, lambda _: None)
     assert crew.places == 6
     found._on_hired()
-    assert crew.places == 4
-    assert found._terms.connections == 2
+    assert (crew.places, crew.share) == (1, 5)
+    found._on_hired()
+    assert (crew.places, crew.share) == (2, 2)
+    found._on_gone()
     found._on_gone()
     assert crew.places == 6
-    few = msgspec.structs.replace(given, workers=2)
-    assert porters_of(few, Crew(2, fixed=True), 0o666, lambda _: None)._most == 1  # not three without a connection
 
 
 async def test_there_is_no_porter_where_memory_is_limited(harvests: Harvests) -> None:
@@ -437,7 +465,7 @@ async def test_a_porter_fills_its_parts(platform: Platform, tmp_path: Path) -> N
     async with hired(platform, mode=0o600) as porter, anyio.create_task_group() as tasks:
 
         async def fetch(start: int, end: int) -> None:
-            returned = await porter.fetch(sent[start:end])
+            returned = await fetched(porter, sent[start:end])
             found[start] = [each.sha256 if each else None for each in returned.brought]
 
         tasks.start_soon(fetch, 0, 98)
@@ -452,7 +480,7 @@ async def test_a_porter_fills_its_parts(platform: Platform, tmp_path: Path) -> N
 async def test_a_link_that_wants_the_key_is_left_to_the_run(platform: Platform, tmp_path: Path) -> None:
     """A link to the API's own origin is not even asked for."""
     async with hired(platform) as porter:
-        returned = await porter.fetch([Errand.to(f"{platform.base_url}/recording.mp3", str(tmp_path / "1.part"))])
+        returned = await fetched(porter, [Errand.to(f"{platform.base_url}/recording.mp3", str(tmp_path / "1.part"))])
     assert returned.brought == [None]
     assert platform.requests == []
 
@@ -465,30 +493,84 @@ async def test_what_the_settings_refuse_is_left_to_the_run(
 ) -> None:
     """Recordings that are too large, other hosts, private addresses: a porter keeps to all of it, and leaves no file."""
     async with hired(platform, **changed) as porter:
-        returned = await porter.fetch(errands(platform, tmp_path, saved_ids(platform)[:3]))
+        returned = await fetched(porter, errands(platform, tmp_path, saved_ids(platform)[:3]))
     assert returned.brought == [None] * 3
     assert digests_in(tmp_path) == {}
 
 
-async def test_a_slow_recording_is_left_to_the_run(
-    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("fault", "proof"),
+    [
+        (Fault(where="recording", kind="html", times=1), None),
+        (Fault(where="recording", kind="altered", headers={"Content-MD5": "1B2M2Y8AsgTpgAmY7PhCfg=="}, times=1), None),
+        (Fault(where="recording", kind="altered", headers={"Digest": "sha-256=?"}, times=1), "content-length"),
+    ],
+)
+async def test_what_is_to_be_doubted_is_left_to_the_run(
+    platform: Platform, tmp_path: Path, fault: Fault, proof: str | None
 ) -> None:
-    """It would keep all others of its batch waiting; nothing of it stays."""
-    ids = saved_ids(platform)[:3]
-    platform.faults.add(Fault(where="recording", kind="hang", match=ids[1]))
-    monkeypatch.setattr(porter_module, "ERRAND_SECONDS", 0.2)
-    terms = terms_for(platform)
-    async with Recordings(
-        Api(platform.base_url, "", Gate(Budget(1)), ONE_ATTEMPT),
-        ONE_ATTEMPT,
-        workers=3,
-        bandwidth=Bandwidth(None),
-        allow_private_hosts=True,
-    ) as recordings:
-        with anyio.fail_after(30):  # half of what a silent server is waited for
-            came = await Porter(recordings, terms).fetch(errands(platform, tmp_path, ids))
-    assert [each is None for each in came] == [False, True, False]
-    assert sorted(digests_in(tmp_path)) == ["0.part", "2.part"]
+    """A page, and bytes that are not those that their server promises; nothing of it stays."""
+    platform.faults.add(fault)
+    async with hired(platform) as porter:
+        (brought,) = (await fetched(porter, errands(platform, tmp_path, saved_ids(platform)[:1]))).brought
+    assert (brought.proof if brought else None) == proof
+    assert list(digests_in(tmp_path)) == (["0.part"] if brought else [])
+
+
+async def test_what_a_server_promises_proves_a_recording(platform: Platform, tmp_path: Path) -> None:
+    """As it does for the run."""
+    first = saved_ids(platform)[0]
+    promise = base64.b64encode(hashlib.sha256(platform.book.recording(first)).digest()).decode()
+    platform.faults.add(
+        Fault(where="recording", kind="altered", headers={"Repr-Digest": f"sha-256=:{promise}:"}, times=1)
+    )
+    async with hired(platform) as porter:
+        (brought,) = (await fetched(porter, errands(platform, tmp_path, [first]))).brought
+    assert brought
+    assert brought.proof == "digest"
+
+
+async def test_porters_trust_whom_the_run_trusts(authority: Authority, tmp_path: Path) -> None:
+    """The authorities that Python's own context finds, a file named in the environment first."""
+    certificate = authority.certificate("carried", "IP:127.0.0.1")
+    book = CallBook(count=CALLS, most_seconds=20, in_progress=0, late=0)
+    async with serve(book, tls=server_tls(certificate)) as platform:
+        harvests = Harvests(platform, tmp_path)
+        command = [sys.executable, "-c", PRESSED, "run", "--quiet", "--processes", "2"]
+        environment = {**os.environ, **harvests.environment, "SSL_CERT_FILE": str(authority.file)}
+        async with await anyio.open_process(command, env=environment) as process:
+            assert await process.wait() == 0
+        told = [line["recording"] for line in harvests.lines() if line.get("recording", {}).get("proof")]
+        assert {each["certificate_sha256"] for each in told} == {fingerprint(certificate)}
+        (log,) = (tmp_path / "state").rglob("*.log")
+        (count,) = re.findall(r"brought (\d+) recordings, and left 0", log.read_text())
+        assert int(count) > 10
+
+
+async def test_a_porter_tells_what_it_has_cost(platform: Platform, tmp_path: Path) -> None:
+    """By that the run sees that one is not enough."""
+    async with hired(platform) as porter:
+        sent = errands(platform, tmp_path, saved_ids(platform)[:40])
+        first, second = await fetched(porter, sent[:20]), await fetched(porter, sent[20:])
+        assert 0 < first.cpu_seconds < second.cpu_seconds == porter.cpu_seconds
+
+
+async def test_a_busy_porter_calls_for_another_one(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though this process has little to do."""
+    monkeypatch.setattr(porters, "STRETCH_BYTES", 1)
+    async with Porters(
+        terms_for(platform), 2, on_hired=lambda: None, on_gone=lambda: None, on_lost=lambda _: None
+    ) as some:
+        monkeypatch.setattr(porters, "BUSY", 0.0)
+        some.count(1)
+        first = some.one_more()
+        assert first
+        monkeypatch.setattr(porters, "BUSY", 1000.0)
+        some.count(1)
+        assert some.one_more() is None
+        first.cpu_seconds = 1e6
+        some.count(1)
+        assert some.one_more()
 
 
 async def test_refusals_are_told(platform: Platform, tmp_path: Path) -> None:
@@ -496,7 +578,7 @@ async def test_refusals_are_told(platform: Platform, tmp_path: Path) -> None:
     platform.faults.add(Fault(where="recording", kind="status", code=429, times=2))
     async with hired(platform) as porter:
         sent = errands(platform, tmp_path, saved_ids(platform)[:6])
-        first, second = await porter.fetch(sent[:3]), await porter.fetch(sent[3:])
+        first, second = await fetched(porter, sent[:3]), await fetched(porter, sent[3:])
     assert (first.brought.count(None), first.refused) == (2, True)
     assert second.brought == [None] * 3
     assert platform.count("recording") == 3
@@ -507,7 +589,7 @@ async def test_a_disk_that_refuses_is_left_to_the_run(platform: Platform, tmp_pa
     sent = errands(platform, tmp_path, saved_ids(platform)[:3])
     await anyio.Path(os.fsdecode(sent[1].place)).write_bytes(b"somebody's")
     async with hired(platform) as porter:
-        returned = await porter.fetch(sent)
+        returned = await fetched(porter, sent)
     assert [each is None for each in returned.brought] == [False, True, False]
     assert await anyio.Path(os.fsdecode(sent[1].place)).read_bytes() == b"somebody's"
 
@@ -521,7 +603,7 @@ async def test_a_porter_that_leaves_most_is_sent_home(platform: Platform, tmp_pa
         sent = errands(platform, tmp_path, ids[: 3 * MOST_LEFT])
         for start in range(0, len(sent), 16):
             assert porter.is_open
-            left = (await porter.fetch(sent[start : start + 16])).brought.count(None)
+            left = (await fetched(porter, sent[start : start + 16])).brought.count(None)
             if not porter.is_open:
                 break
     assert left == 16
@@ -534,13 +616,13 @@ async def test_a_path_that_is_no_text_is_one(platform: Platform, tmp_path: Path)
     folder = tmp_path / os.fsdecode(b"\xff\xfe")
     folder.mkdir()
     async with hired(platform) as porter:
-        returned = await porter.fetch(errands(platform, folder, saved_ids(platform)[:2]))
+        returned = await fetched(porter, errands(platform, folder, saved_ids(platform)[:2]))
     assert None not in returned.brought
     assert sorted(digests_in(folder)) == ["0.part", "1.part"]
 
 
 @pytest.mark.parametrize(
-    "says", [b"hello, this is not what was expected", b"\0\0\0\x05abcde", framed(Return([], refused=False)), b"\0\0"]
+    "says", [b"hello, this is not what was expected", b"\0\0\0\x05abcde", framed(Return([], False, 0.0)), b"\0\0"]
 )
 async def test_whatever_a_porter_says_it_costs_no_more_than_itself(
     platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: bytes
@@ -552,9 +634,9 @@ async def test_whatever_a_porter_says_it_costs_no_more_than_itself(
     monkeypatch.setattr(sys, "executable", str(script))
     lost: list[str] = []
     async with hired(platform, lost) as porter:
-        assert (await porter.fetch(errands(platform, tmp_path, saved_ids(platform)[:2]))).brought == [None, None]
+        assert (await fetched(porter, errands(platform, tmp_path, saved_ids(platform)[:2]))).brought == [None, None]
         assert not porter.is_open
-        assert (await porter.fetch(errands(platform, tmp_path, saved_ids(platform)[:2]))).brought == [None, None]
+        assert (await fetched(porter, errands(platform, tmp_path, saved_ids(platform)[:2]))).brought == [None, None]
     assert len(lost) == 1
     assert platform.count("recording") == 0
 
@@ -563,12 +645,12 @@ async def test_a_porter_lets_signals_pass(platform: Platform, tmp_path: Path) ->
     """A service manager sends them to every process; what is still to be fetched the run decides."""
     async with hired(platform) as porter:
         sent = errands(platform, tmp_path, saved_ids(platform)[:4])
-        assert None not in (await porter.fetch(sent[:2])).brought
+        assert None not in (await fetched(porter, sent[:2])).brought
         (process_id,) = porters_now()
         assert os.getsid(process_id) == process_id  # nor does a Ctrl-C reach it before it can let signals pass
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(process_id, number)
-        assert None not in (await porter.fetch(sent[2:])).brought
+        assert None not in (await fetched(porter, sent[2:])).brought
 
 
 async def test_a_porter_that_cannot_begin_costs_nothing(
@@ -578,7 +660,7 @@ async def test_a_porter_that_cannot_begin_costs_nothing(
     monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
     lost: list[str] = []
     async with hired(platform, lost) as porter:
-        assert (await porter.fetch(errands(platform, tmp_path, saved_ids(platform)[:2]))).brought == [None, None]
+        assert (await fetched(porter, errands(platform, tmp_path, saved_ids(platform)[:2]))).brought == [None, None]
         assert not porter.is_open
     assert len(lost) == 1
 
@@ -591,7 +673,7 @@ async def test_a_porter_ends_with_the_run_that_it_works_for(platform: Platform, 
     ) as process:
         assert process.stdin
         await process.stdin.send(framed(terms_for(platform)))
-        await process.stdin.send(framed(errands(platform, tmp_path, saved_ids(platform)[:3])))
+        await process.stdin.send(framed(Batch(errands(platform, tmp_path, saved_ids(platform)[:3]), FIRST)))
         while platform.count("recording") < 3:  # noqa: ASYNC110 - the platform has no event for it
             await anyio.sleep(0.005)
         await process.stdin.aclose()
@@ -701,6 +783,14 @@ async def test_large_recordings_call_for_no_porter(platform: Platform, monkeypat
 async def never(call: Call, part: Part, judge: Judge) -> Transfer:
     """A download that nobody asked for."""
     raise AssertionError(call.id)
+
+
+def test_a_porter_begins_quickly() -> None:
+    """It loads nothing that takes longer than many a run has left."""
+    program = "import sys, harvester.porter; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert "pycurl" in done.stdout.split()
+    assert not {"aiohttp", "anyio", "asyncio", "yarl", "click"} & set(done.stdout.split())
 
 
 def test_nothing_that_is_printed_gets_among_the_returns() -> None:

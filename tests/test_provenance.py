@@ -99,7 +99,7 @@ async def test_a_later_run_tells_what_it_lists(harvests: Harvests) -> None:
 def test_the_libraries_are_those_that_it_depends_on() -> None:
     """Each that pyproject.toml names stands there with its version, and OpenSSL, SQLite and zlib."""
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-    named = {text.partition(">")[0] for text in project["dependencies"]}
+    named = {text.partition(">")[0] for text in project["dependencies"] + project["optional-dependencies"]["fast"]}
     assert set(libraries()) == named | {"openssl", "sqlite", "zlib"}
     assert libraries()["aiohttp"] == importlib.metadata.version("aiohttp")
     assert libraries()["openssl"] == ssl.OPENSSL_VERSION

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harvester.archive.choice import Choice
-from harvester.archive.part import SPOOL_BYTES
+from harvester.archive.pieces import SPOOL_BYTES
 from harvester.archive.trial import try_folder
 from harvester.custody.erasing import erase
 from harvester.demo.calls import CallBook

@@ -8,7 +8,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from harvester.archive.part import SPOOL_BYTES, Part
+from harvester.archive.part import Part
+from harvester.archive.pieces import SPOOL_BYTES
 from harvester.archive.proof import Judge
 from harvester.archive.quickness import SMALL_BYTES, Quickness
 from harvester.archive.stage import Draft, Intake, Stager

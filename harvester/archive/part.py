@@ -23,11 +23,11 @@ import anyio
 from harvester.archive import disk
 from harvester.archive.digest import hasher
 from harvester.archive.modes import WRITABLE
+from harvester.archive.pieces import SPOOL_BYTES
 
 if TYPE_CHECKING:
     from aiofiles.threadpool.binary import AsyncFileIO
 
-SPOOL_BYTES = 2 * 1024 * 1024
 HEAD_BYTES = 4096
 """What `container.sniff` needs to tell a recording from an error page."""
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+SPOOL_BYTES = 2 * 1024 * 1024
+"""Recordings up to so many stay in memory until they are written."""
+
 AT_ONCE = 512
 """Pieces for one call: POSIX systems take 1,024 (IOV_MAX) where they say anything at all."""
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-
-import aiohttp
-from yarl import URL
+from typing import TYPE_CHECKING
 
 from harvester.errors import RecordingError
+
+if TYPE_CHECKING:  # who fetches with libcurl loads neither
+    import aiohttp
+    from yarl import URL
 
 SCHEMES = frozenset({"http", "https"})
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")

@@ -15,7 +15,8 @@ import msgspec
 from harvester.errors import RecordingError
 from harvester.platform.guard import check_link
 from harvester.platform.links import next_hop, read_link
-from harvester.platform.recordings import HEADERS, MOST_REDIRECTS, REDIRECTS, Recordings
+from harvester.platform.recordings import HEADERS, Recordings
+from harvester.platform.smooth import MOST_REDIRECTS, REDIRECTS
 from harvester.platform.wire import bare, translated
 
 FIRST_BYTE = {"Range": "bytes=0-0"}

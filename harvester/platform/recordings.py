@@ -31,19 +31,18 @@ from harvester.platform.patience import MinRate, Patience
 from harvester.platform.resume import RESUME_ABOVE_BYTES, Body, Download
 from harvester.platform.retry import RetryPolicy, retry
 from harvester.platform.rows import read_call
+from harvester.platform.smooth import MOST_REDIRECTS, REDIRECTS
 from harvester.platform.trust import Trust
 from harvester.platform.unpack import Unpacker, unpacker_of
 from harvester.platform.wire import CONNECT_SECONDS, USER_AGENT, asked_wait_seconds, bare, translated
 
 log = logging.getLogger(__name__)
 
-MOST_REDIRECTS = 5
 READ_BUFFER_BYTES = 1024 * 1024
 """How much a connection reads ahead; aiohttp's default of 64 KiB costs a wake-up of the loop for each."""
 
 SMALL_BYTES = 256 * 1024  # a body that is known to be larger is taken as it comes, and not put together first
 
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 DEAD_LINK = frozenset({401, 403, 404, 410})
 EXPIRED = (b"ExpiredToken", b"Request has expired")
 """What object stores that speak S3's dialect say in the body of a 400 about a signed link that has died."""

@@ -10,7 +10,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from harvester.archive.part import HEAD_BYTES, SPOOL_BYTES, Part
+from harvester.archive.part import HEAD_BYTES, Part
+from harvester.archive.pieces import SPOOL_BYTES
 from harvester.errors import StorageError
 
 SIZES = [0, 1, SPOOL_BYTES - 1, SPOOL_BYTES, SPOOL_BYTES + 1, 2 * SPOOL_BYTES + 7]

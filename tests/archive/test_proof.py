@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from harvester.archive.part import SPOOL_BYTES, Part
+from harvester.archive.part import Part
+from harvester.archive.pieces import SPOOL_BYTES
 from harvester.archive.proof import MOST_DOWNLOADS, UNPROVEN, Judge, weigh
 from harvester.container.sniff import Container, Measure
 from harvester.demo.audio import recording

@@ -8,7 +8,7 @@ import pytest
 
 from harvester.archive.checkpoint import Checkpoint
 from harvester.archive.durability import is_local
-from harvester.archive.part import SPOOL_BYTES
+from harvester.archive.pieces import SPOOL_BYTES
 from harvester.archive.quickness import (
     CALLS_BY_THREAD,
     HELPED_BYTES,

@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from harvester.archive.part import SPOOL_BYTES
+from harvester.archive.pieces import SPOOL_BYTES
 from harvester.demo.calls import CallBook
 from harvester.demo.faults import Fault
 from harvester.demo.server import Platform, serve

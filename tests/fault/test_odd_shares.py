@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harvester.archive.part import SPOOL_BYTES
+from harvester.archive.pieces import SPOOL_BYTES
 from harvester.demo.calls import CallBook
 from harvester.demo.server import Platform, serve
 from tests.fault import fuse

@@ -13,7 +13,8 @@ from harvester.demo.options import Options
 from harvester.errors import LinkError, PlatformError, RecordingError
 from harvester.platform.guard import check_link
 from harvester.platform.links import next_hop, read_link
-from harvester.platform.recordings import DEAD_LINK, MOST_FRESH_LINKS, MOST_REDIRECTS
+from harvester.platform.recordings import DEAD_LINK, MOST_FRESH_LINKS
+from harvester.platform.smooth import MOST_REDIRECTS
 from harvester.platform.wire import bare
 from tests.platform.strange import answering, http
 from tests.platform.visiting import AUDIO, world

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harvester.archive.part import SPOOL_BYTES, Part
+from harvester.archive.part import Part
+from harvester.archive.pieces import SPOOL_BYTES
 from harvester.archive.proof import Judge as ArchiveJudge
 from harvester.archive.stage import Intake, Received
 from harvester.demo.faults import Fault, Kind
