@@ -766,6 +766,32 @@ async def test_who_was_refused_makes_the_crew_smaller(platform: Platform, tmp_pa
     assert crew.places == FIRST // 2
 
 
+@pytest.mark.usefixtures("pressed")
+async def test_what_porters_bring_counts_as_what_workers_fetch(platform: Platform, tmp_path: Path) -> None:
+    """A porter has its share of the connections, and what it brings tells whether another one is needed."""
+    crew, asked = Crew(8, fixed=True), list[int]()
+
+    class Noting(Hired):
+        async def fetch(self, batch: Batch) -> Return:
+            asked.append(batch.connections)
+            return await super().fetch(batch)
+
+    stager = Stager(tmp_path, tmp_path, dt.UTC, gathers=lambda: True, quickness=Quickness(local=True))
+    rows = [read_call(platform.row(each)) for each in saved_ids(platform)[:4]]
+    todos = [Todo(call, None, decide(call, None, Rules(), dt.datetime.now(dt.UTC))) for call in rows]
+    async with Porters(
+        terms_for(platform), 1, on_hired=crew.helped, on_gone=crew.left_alone, on_lost=lambda _: None
+    ) as some:
+        crew.helped()
+        porter = Noting(terms_for(platform), on_gone=crew.left_alone, on_lost=lambda _: None)
+        assert some.one_more() is None
+        assert None not in await Settler(stager, never, crew, some).settle_some(todos, porter)
+        assert asked == [crew.share] == [6]
+        assert some.one_more()
+        porter.dismiss()
+        await porter.gone()
+
+
 async def test_large_recordings_call_for_no_porter(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would leave them all to the run, after it had asked for each."""
     monkeypatch.setattr(porters, "BUSY", 0.0)
