@@ -22,6 +22,25 @@ def test_all_pieces_are_written_in_order(tmp_path: Path, count: int) -> None:
     assert (tmp_path / "file").read_bytes() == b"".join(pieces)
 
 
+@given(
+    sizes=st.lists(
+        st.sampled_from([0, 1, 100, ours.BITE_BYTES - 1, ours.BITE_BYTES, 3 * ours.BITE_BYTES + 7]), max_size=8
+    )
+)
+def test_no_call_writes_much(sizes: list[int]) -> None:
+    """All but the last write the same, and nothing is left out: ext4 is many times slower where one call writes a megabyte."""
+    pieces = [bytes([number]) * size for number, size in enumerate(sizes)]
+    bites = [b"".join(bite) for bite in ours.bites(pieces)]
+    assert b"".join(bites) == b"".join(pieces)
+    assert [len(bite) for bite in bites[:-1]] == [ours.BITE_BYTES] * (len(bites) - 1)
+    assert all(0 < len(bite) <= ours.BITE_BYTES for bite in bites)
+
+
+def test_no_call_writes_many_pieces() -> None:
+    """A server that sends byte by byte brings more than the system takes at once."""
+    assert [len(bite) for bite in ours.bites([b"1"] * (2 * ours.AT_ONCE + 1))] == [ours.AT_ONCE, ours.AT_ONCE, 1]
+
+
 def test_what_the_system_takes_in_part_is_written_on() -> None:
     """A pipe takes what it has room for; the rest follows, also where it ends within a piece."""
     pieces = [bytes([number]) * 7000 for number in range(60)]
