@@ -68,11 +68,6 @@ class Channel(Generic[Item]):
         """How many are there at the moment, but for those that were put first."""
         return len(self._items)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is there at the moment."""
-        return not self._items
-
     def take(self, most: int) -> list[Item]:
         """Return what is there, `most` at most."""
         items = [self._items.popleft() for _ in range(min(most, len(self._items)))]

@@ -228,7 +228,7 @@ class Pipeline(Generic[Settled, Draft]):
         first = await self._done.get()
         if first is None:
             return []
-        if not self._todo.is_empty and len(self._done) < ENOUGH:  # more will be ready soon
+        if len(self._todo) and len(self._done) < ENOUGH:  # more will be ready soon
             await anyio.sleep(GATHERING_SECONDS)
         return [first, *self._done.take(LARGEST_GROUP - 1)]
 

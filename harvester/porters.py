@@ -4,7 +4,8 @@ In:   what was settled, and what that cost; batches of errands.  Out: another po
 
 A run waits for servers most of the time, and one process is enough. Where the servers are quicker than one of Python's
 interpreters (a platform in the same building, small recordings) it is the processor that is waited for, of which the machine
-may have more. Whether it is so is measured: by the share of the time in which this process was at work.
+may have more. Whether it is so is measured: by the share of the time in which this process, or one
+that fetches beside it, was at work.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ BUSY = 0.85
 """The share of the time in which a process is at work that has more to do than it can."""
 
 PATIENCE_SECONDS = 60.0
-"""How long a batch may take: it takes a twentieth of a second where porters are worth it. For what is slow the run waits."""
+"""How long a return may take after the one before: a hundredth of a second where porters are worth it. For what is slow the
+run waits."""
 
 MOST_LEFT = 32
 LEFT_SHARE = 0.2
@@ -49,6 +51,8 @@ MOST_USELESS = 3
 
 MOST_PROCESSES = 4
 """Where the settings do not say: one process lists, names and keeps the ledger, and no more than three can keep it busy."""
+
+NEVER_BEGAN = "ended before it brought anything (harvester[fast] brings a libcurl that it can use)"
 
 LOST = "a process that fetched recordings beside this one {why}; what it was to bring was fetched without it, and nothing is lost"
 
@@ -116,7 +120,7 @@ class Hired:
         self.cpu_seconds = 0.0
         self._place = b""
         self.is_open = True
-        self.was_refused = False
+        self.is_last = False  # whether another one would fare no better
 
     async def fetch(self, batch: Batch) -> Return:
         """Have a batch fetched; several may be under way, and their returns come in the same order.
@@ -138,7 +142,7 @@ class Hired:
         except ValueError as error:
             await self._lose(f"said what could not be read ({error})")
         except (anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            await self._lose("ended by itself")
+            await self._lose("ended by itself" if self._brought + self._left else NEVER_BEGAN)
         except OSError as error:
             await self._lose(f"could not begin ({error.strerror or error})")
         except BaseException:
@@ -196,7 +200,7 @@ class Hired:
         self._left += left
         self.cpu_seconds = returned.cpu_seconds
         self._brought += len(returned.brought) - left
-        self.was_refused |= returned.refused
+        self.is_last |= returned.refused
         if returned.refused or (self._left > MOST_LEFT and self._left > LEFT_SHARE * (self._left + self._brought)):
             self.dismiss()
 
@@ -204,6 +208,7 @@ class Hired:
         if not self.is_open:
             return
         self._on_lost(LOST.format(why=why))
+        self.is_last |= not self._brought
         self.dismiss()
         await self.gone()
 
@@ -248,7 +253,7 @@ class Porters:
     def one_more(self) -> Hired | None:
         """Return a further porter where one is needed. To be asked often: it looks seldom.
 
-        None comes any more where a server has asked one for patience, or so many were of no use.
+        None comes any more where a server has asked one for patience, one could bring nothing at all, or so many were of no use.
         """
         if not self._pressure.is_due:
             return None
@@ -257,7 +262,7 @@ class Porters:
             return None
         working = sum(each.is_open for each in self._hired)
         useless = len(self._hired) - working
-        if working >= self._most or useless >= MOST_USELESS or any(each.was_refused for each in self._hired):
+        if working >= self._most or useless >= MOST_USELESS or any(each.is_last for each in self._hired):
             return None
         self._on_hired()
         self._hired.append(Hired(self._terms, on_gone=self._on_gone, on_lost=self._on_lost))

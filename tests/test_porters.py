@@ -88,6 +88,11 @@ def terms_for(platform: Platform, **changed: Any) -> Terms:
     return msgspec.structs.replace(terms, **changed)
 
 
+def unheard(platform: Platform, most: int) -> Porters:
+    """Porters of whom nobody is told anything."""
+    return Porters(terms_for(platform), most, on_hired=lambda: None, on_gone=lambda: None, on_lost=lambda _: None)
+
+
 @contextlib.asynccontextmanager
 async def hired(platform: Platform, lost: list[str] | None = None, **changed: Any) -> AsyncIterator[Hired]:
     """A porter for the block."""
@@ -420,6 +425,19 @@ async def test_without_libcurl_one_process_does_all(
     assert [("harvester[fast]" in each) for each in account.warnings] == [True] * is_told
 
 
+@pytest.mark.usefixtures("pressed")
+async def test_a_libcurl_that_is_of_no_use_is_told_once(
+    harvests: Harvests, platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another porter would fare no better; the run does all by itself, and its account says what would help."""
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "pycurl.py").write_text("raise ImportError('libcurl.so.4: cannot open shared object file')\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "old"))
+    account = await harvests.run(processes="2")
+    assert account.recordings["saved"] == len(saved_ids(platform))
+    assert ["harvester[fast]" in each for each in account.warnings] == [True]
+
+
 async def test_there_is_no_porter_where_one_process_is_enough(
     harvests: Harvests, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -558,9 +576,7 @@ async def test_a_porter_tells_what_it_has_cost(platform: Platform, tmp_path: Pat
 async def test_a_busy_porter_calls_for_another_one(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though this process has little to do."""
     monkeypatch.setattr(porters, "STRETCH_BYTES", 1)
-    async with Porters(
-        terms_for(platform), 2, on_hired=lambda: None, on_gone=lambda: None, on_lost=lambda _: None
-    ) as some:
+    async with unheard(platform, 2) as some:
         monkeypatch.setattr(porters, "BUSY", 0.0)
         some.count(1)
         first = some.one_more()
@@ -728,9 +744,7 @@ async def test_porters_are_for_quick_disks_whose_files_a_group_makes_durable(
     share = Stager(tmp_path / "calls", tmp_path / "parts", dt.UTC, gathers=lambda: True)
     rows = [read_call(platform.row(each)) for each in saved_ids(platform)[:4]]
     todos = [Todo(call, None, decide(call, None, Rules(), dt.datetime.now(dt.UTC))) for call in rows]
-    async with Porters(
-        terms_for(platform), 1, on_hired=lambda: None, on_gone=lambda: None, on_lost=lambda _: None
-    ) as some:
+    async with unheard(platform, 1) as some:
         some.count(1)
         assert Settler(share, never, Crew(1, fixed=True), some).carrier() is None
         settler = Settler(stager, bringing(SOUND * (HELPED_BYTES // len(SOUND))), Crew(1, fixed=True), some)
@@ -756,9 +770,7 @@ async def test_who_was_refused_makes_the_crew_smaller(platform: Platform, tmp_pa
     stager = Stager(tmp_path, tmp_path, dt.UTC, gathers=lambda: True, quickness=Quickness(local=True))
     calls = [read_call(platform.row(each)) for each in saved_ids(platform)[:2]]
     todos = [Todo(call, None, decide(call, None, Rules(), dt.datetime.now(dt.UTC))) for call in calls]
-    async with Porters(
-        terms_for(platform), 1, on_hired=lambda: None, on_gone=lambda: None, on_lost=lambda _: None
-    ) as some:
+    async with unheard(platform, 1) as some:
         some.count(1)
         carrier = Settler(stager, never, crew, some).carrier()
         assert carrier
@@ -795,9 +807,7 @@ async def test_what_porters_bring_counts_as_what_workers_fetch(platform: Platfor
 async def test_large_recordings_call_for_no_porter(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would leave them all to the run, after it had asked for each."""
     monkeypatch.setattr(porters, "BUSY", 0.0)
-    async with Porters(
-        terms_for(platform), 1, on_hired=lambda: None, on_gone=lambda: None, on_lost=lambda _: None
-    ) as some:
+    async with unheard(platform, 1) as some:
         for _ in range(100):
             some.count(HELPED_BYTES)
         assert some.one_more() is None

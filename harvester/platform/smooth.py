@@ -26,7 +26,7 @@ LONGEST = 8190
 PORTS = {"http": 80, "https": 443}
 
 LINK = re.compile(
-    r"(https?)://([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)(?::([1-9][0-9]{0,4}))?(/[A-Za-z0-9._~!$&'()*+,;=:@/%-]*)"
+    r"(https?)://([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)(?::([1-9][0-9]{0,4}))?/[A-Za-z0-9._~!$&'()*+,;=:@/%-]*"
     r"(?:\?[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*)?",
     re.ASCII,
 )
@@ -36,7 +36,6 @@ HEAD = re.compile(
     rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: [^\r\n]*)?\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~]*\r\n)*)\r\n",
 )
 """The head of an answer in lines of ASCII, none of them folded (RFC 9112, 2 to 5)."""
-
 
 ODD = re.compile(r"%(?![0-9A-F]{2})|/\.|\?\Z")
 """What some would write in another way before they ask for it, which a signed link may not survive."""
@@ -62,7 +61,7 @@ def origin_of(link: str) -> Origin | None:
     found = LINK.fullmatch(link) if len(link) <= LONGEST else None
     if not found or ODD.search(link):
         return None
-    scheme, host, port, _ = found.groups()
+    scheme, host, port = found.groups()
     return Origin(scheme, host, int(port or PORTS[scheme]))
 
 
