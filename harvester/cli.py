@@ -11,6 +11,7 @@ import datetime as dt
 import logging
 import os
 import sys
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from harvester.streams import fill_closed_streams, say
 from harvester.vigil import VIGIL
 
 if TYPE_CHECKING:
+    from harvester.report import Account
     from harvester.settings import Resolved
 
 log = logging.getLogger(__name__)
@@ -68,9 +70,14 @@ def run(**typed: Any) -> None:
     """List every call, fetch what is new, and write it into the archive."""
     meant = begin(typed)
     from harvester.rounds import run_each
-    from harvester.run import harvest
 
-    sys.exit(run_each(meant, harvest))
+    sys.exit(run_each(meant, _harvest))
+
+
+def _harvest(*given: Any) -> Awaitable[Account]:
+    from harvester.run import harvest  # here: while it is loaded, a process on standby loads what that needs
+
+    return harvest(*given)
 
 
 @cli.command()

@@ -5,15 +5,12 @@ In:   `Settings` and the key.  Out: an `Api`, a `Recordings`; whose account it i
 
 from __future__ import annotations
 
-import importlib.util
 import ssl
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from harvester.crew import Crew
 from harvester.errands import Terms
-from harvester.exhaustion import is_memory_limited
 from harvester.model import KNOWN_STATUSES, Window
 from harvester.platform.api import Api
 from harvester.platform.bandwidth import Bandwidth
@@ -21,11 +18,12 @@ from harvester.platform.budget import Budget, Gate
 from harvester.platform.patience import MinRate
 from harvester.platform.recordings import HEADERS, Recordings
 from harvester.platform.retry import RetryPolicy
-from harvester.platform.smooth import origin_of
-from harvester.porters import Porters, usual_processes
+from harvester.porters import Porters
 from harvester.progress import Progress
 from harvester.provenance import written_of
 from harvester.settings import Settings
+from harvester.spread import has_libcurl, most_processes
+from harvester.standby import Standby
 
 
 def warnings_of(settings: Settings) -> list[str]:
@@ -80,24 +78,10 @@ def recordings_of(api: Api, settings: Settings, connections: int, on_refusal: Ca
     )
 
 
-def has_libcurl() -> bool:
-    """Whether the extra is installed without which one process fetches everything."""
-    return importlib.util.find_spec("pycurl") is not None
-
-
-def porters_of(settings: Settings, crew: Crew, mode: int, on_lost: Callable[[str], None]) -> Porters:
-    """Return the porters, of whom none has begun; `mode` is that with which files are made.
-
-    There are none where the bandwidth is shared out or memory is limited, which would have to be divided among them.
-    """
-    processes = min(settings.processes or usual_processes(), crew.most)
-    usable = (
-        has_libcurl()
-        and origin_of(f"{settings.base_url}/") is not None
-        and settings.bandwidth is None
-        and sys.platform != "win32"
-        and not is_memory_limited()
-    )
+def porters_of(
+    settings: Settings, crew: Crew, mode: int, on_lost: Callable[[str], None], standby: Standby | None = None
+) -> Porters:
+    """Return the porters, of whom none is at work yet, and at most one on `standby`; `mode` is that with which files are made."""
     trusted = ssl.get_default_verify_paths()
     terms = Terms(
         base_url=settings.base_url,
@@ -111,7 +95,8 @@ def porters_of(settings: Settings, crew: Crew, mode: int, on_lost: Callable[[str
     )
     return Porters(
         terms,
-        processes - 1 if usable else 0,
+        min(most_processes(settings), crew.most) - 1,
+        standby,
         on_hired=crew.helped,
         on_gone=crew.left_alone,
         on_lost=on_lost,

@@ -13,21 +13,19 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import anyio
 import msgspec
-from anyio.abc import Process
+from anyio.abc import UNIXSocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from harvester.archive import steps
 from harvester.archive.pieces import SPOOL_BYTES
 from harvester.crew import CALL_BYTES
 from harvester.errands import LENGTH_BYTES, Batch, Return, Terms, framed
+from harvester.standby import Standby
 
 log = logging.getLogger(__name__)
 
@@ -49,35 +47,12 @@ LEFT_SHARE = 0.2
 MOST_USELESS = 3
 """So many have gone before their time; then no other one is tried in this run."""
 
-MOST_PROCESSES = 4
-"""Where the settings do not say: one process lists, names and keeps the ledger, and no more than three can keep it busy."""
-
 NEVER_BEGAN = "ended before it brought anything (harvester[fast] brings a libcurl that it can use)"
 
 LOST = "a process that fetched recordings beside this one {why}; what it was to bring was fetched without it, and nothing is lost"
 
 LARGEST_RETURN_BYTES = 16 * 1024 * 1024
 """Far beyond a batch with the largest headers that servers may send."""
-
-CPU_SHARE = Path("/sys/fs/cgroup/cpu.max")
-"""How much of the processors a container may use: microseconds, or `max`, of how many (cgroups v2)."""
-
-
-def usual_processes(cpu_share: Path = CPU_SHARE) -> int:
-    """Return how many processes a run may be spread over, by the processors that this one may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        share = cpu_share.read_text()
-    except OSError:
-        share = ""
-    permitted = permitted_cores(share)
-    return max(1, min(cores if permitted is None else permitted, cores, MOST_PROCESSES))
-
-
-def permitted_cores(share: str) -> int | None:
-    """Read `cpu.max`; return how many whole processors it permits, None where it sets no limit or cannot be read."""
-    most, _, of = share.partition(" ")
-    return int(most) // int(of) if most.isdecimal() and of.strip().isdecimal() and int(of) else None
 
 
 class Pressure:
@@ -107,14 +82,22 @@ class Pressure:
 
 
 class Hired:
-    """A porter that works for this run. It begins with its first batch."""
+    """A porter that works for this run. It begins with its first batch, unless it is on standby already."""
 
-    def __init__(self, terms: Terms, *, on_gone: Callable[[], None], on_lost: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        terms: Terms,
+        standby: Standby | None = None,
+        *,
+        on_gone: Callable[[], None],
+        on_lost: Callable[[str], None],
+    ) -> None:
         """`on_gone` is called when it takes no more; before it, `on_lost` is told in a sentence where that was not our wish."""
         self._terms = terms
+        self._process = standby
         self._on_gone = on_gone
         self._on_lost = on_lost
-        self._process: Process | None = None
+        self._stream: UNIXSocketStream | None = None
         self._sending, self._reading = anyio.Lock(fast_acquire=True), anyio.Lock(fast_acquire=True)
         self._brought = self._left = 0
         self.cpu_seconds = 0.0
@@ -158,38 +141,32 @@ class Hired:
         if self.is_open:
             self.is_open = False
             self._on_gone()
-        if self._process and self._process.returncode is None:
+        if self._process:
             self._process.kill()
 
     async def gone(self) -> None:
         """Wait until it has ended, so that nothing is written any more: a step of the storage, which may hang."""
         if self._process:
             with anyio.CancelScope(shield=True), steps.step("end a process that writes to", os.fsdecode(self._place)):
-                await self._process.aclose()
+                await anyio.to_thread.run_sync(self._process.gone)
             log.info("a process beside this one brought %d recordings, and left %d to it", self._brought, self._left)
 
     async def _send(self, batch: Batch) -> None:
-        if self._process is None:
+        if self._stream is None:
             self._place = batch.errands[0].place
             log.info("one process is not enough: another one begins, and fetches recordings beside this one")
-            self._process = await anyio.open_process(
-                [sys.executable, "-P", "-m", "harvester.porter"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=_environment(),
-                start_new_session=True,  # a Ctrl-C is for the run
-            )
-            self._stdout = BufferedByteReceiveStream(self._process.stdout)  # type: ignore[arg-type]
-            await self._process.stdin.send(framed(self._terms))  # type: ignore[union-attr]
-        await self._process.stdin.send(framed(batch))  # type: ignore[union-attr]
+            self._process = self._process or Standby()
+            self._stream = await UNIXSocketStream.from_socket(self._process.socket)
+            self._returns = BufferedByteReceiveStream(self._stream)
+            await self._stream.send(framed(self._terms))
+        await self._stream.send(framed(batch))
 
     async def _next_return(self, errands: int) -> Return:
         """Read a return for so many errands. Raises ValueError for anything else."""
-        size_bytes = int.from_bytes(await self._stdout.receive_exactly(LENGTH_BYTES), "big")
+        size_bytes = int.from_bytes(await self._returns.receive_exactly(LENGTH_BYTES), "big")
         if size_bytes > LARGEST_RETURN_BYTES:
             raise ValueError("what it says is no return")
-        returned = msgspec.msgpack.decode(await self._stdout.receive_exactly(size_bytes), type=Return)
+        returned = msgspec.msgpack.decode(await self._returns.receive_exactly(size_bytes), type=Return)
         if len(returned.brought) != errands:
             raise ValueError(f"a return for {len(returned.brought)} errands instead of {errands}")
         return returned
@@ -220,13 +197,18 @@ class Porters:
         self,
         terms: Terms,
         most: int,
+        standby: Standby | None = None,
         *,
         on_hired: Callable[[], None],
         on_gone: Callable[[], None],
         on_lost: Callable[[str], None],
     ) -> None:
-        """There are `most` at a time; `on_hired` is called before each, `on_gone` after it, `on_lost` as in `Hired`."""
+        """There are `most` at a time; `on_hired` is called before each, `on_gone` after it, `on_lost` as in `Hired`.
+
+        The first to be hired is who is on `standby`.
+        """
         self._terms = terms
+        self._standby = standby
         self._most = most
         self._on_hired = on_hired
         self._on_gone = on_gone
@@ -239,7 +221,9 @@ class Porters:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """End all."""
+        """End all, and who is still on standby."""
+        if self._standby:
+            self._standby.kill()
         for each in self._hired:
             each.dismiss()
         for each in self._hired:
@@ -265,16 +249,11 @@ class Porters:
         if working >= self._most or useless >= MOST_USELESS or any(each.is_last for each in self._hired):
             return None
         self._on_hired()
-        self._hired.append(Hired(self._terms, on_gone=self._on_gone, on_lost=self._on_lost))
+        self._hired.append(Hired(self._terms, self._standby, on_gone=self._on_gone, on_lost=self._on_lost))
+        self._standby = None
         return self._hired[-1]
 
     @property
     def any_open(self) -> bool:
         """Whether one is at work."""
         return any(each.is_open for each in self._hired)
-
-
-def _environment() -> dict[str, str]:
-    """Return what a porter inherits: everything but our own settings, the key among them, and where modules are found."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HARVESTER_")}
-    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -35,6 +35,8 @@ from harvester.progress import Progress
 from harvester.report import Account
 from harvester.settings import Resolved, Settings
 from harvester.showing import heading
+from harvester.spread import is_likely
+from harvester.standby import Standby, on_standby
 from harvester.streams import tell
 from harvester.vigil import VIGIL
 from harvester.wording import counted
@@ -50,8 +52,8 @@ Ran = tuple[Resolved, Account]
 Document = Callable[[Account], bytes]
 """Makes the document that is delivered, from the account of a run."""
 
-Harvest = Callable[[Resolved, str, Progress], Awaitable[Account]]
-"""Runs once, with the settings and the key of one account."""
+Harvest = Callable[[Resolved, str, Progress, Standby | None], Awaitable[Account]]
+"""Runs once, with the settings and the key of one account, and a process that can become a porter."""
 
 
 def run_each(meant: Meant, harvest: Harvest) -> int:
@@ -68,7 +70,7 @@ def _run_alone(meant: Meant, harvest: Harvest) -> int:
     check_report(meant)
     try:
         _keep_log(settings, local)
-        account = _harvested(meant.first, harvest)
+        account = _harvested(meant.first, local, harvest)
     except HarvestError as error:  # it has not begun; whoever reads the report in the morning must not find yesterday's
         _delivered(settings, Account.of_nothing(_archive_of(meant.first), error).as_json(), error.exit_code)
         raise
@@ -125,8 +127,9 @@ def _attempt(resolved: Resolved, harvest: Harvest, document: Document) -> Accoun
     received: list[int] = []
     try:
         with _as_interrupts(received):
-            _keep_log(settings, _kept_vigil_over(resolved, document))
-            account = _harvested(resolved, harvest)
+            local = _kept_vigil_over(resolved, document)
+            _keep_log(settings, local)
+            account = _harvested(resolved, local, harvest)
         text = _text_of(account, settings)
     except HarvestError as error:
         tell(logs.escaped(f"harvester: {name}: {error}"))
@@ -170,7 +173,7 @@ def _as_interrupts(received: list[int]) -> Iterator[None]:
             signal.signal(number, before[number])
 
 
-def _harvested(resolved: Resolved, harvest: Harvest) -> Account:
+def _harvested(resolved: Resolved, local: LocalState, harvest: Harvest) -> Account:
     """Run once. Raises HarvestError for what goes wrong before the run has begun."""
     settings = resolved.settings
     try:
@@ -180,9 +183,13 @@ def _harvested(resolved: Resolved, harvest: Harvest) -> Account:
         raise
     if warning:
         log.warning("%s", warning)
-    with Progress(shown=settings.progress and not settings.quiet) as progress:
+    is_wanted = is_likely(settings, is_first=not disk.exists(local.checkpoint))
+    with (
+        Progress(shown=settings.progress and not settings.quiet) as progress,
+        on_standby(is_wanted=is_wanted) as standby,
+    ):
         try:
-            account = run_async(harvest, resolved, key, progress)
+            account = run_async(harvest, resolved, key, progress, standby)
         except Exception as error:
             _tell_of_lost_log(None)
             if is_want_of_memory(error):

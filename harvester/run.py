@@ -27,18 +27,18 @@ from harvester.archive.mark import Mark, check_owner, hold, write_mark
 from harvester.archive.pages import Pages
 from harvester.archive.seal import doubt_of_end
 from harvester.archive.store import Archive, new_run_id
-from harvester.archive.tidings import gone_draft
+from harvester.archive.tidings import commit_gone, gone_draft
 from harvester.bulletin import CLOSING, WORKING, Board, board_for
 from harvester.course import Course
 from harvester.crew import Crew
 from harvester.descriptors import afforded
 from harvester.errors import HarvestError, NotKeptError, StorageError
 from harvester.evidence.sealing import require
-from harvester.model import Call, Entry, Outcome, Query, RawPage
+from harvester.model import Call, Outcome, Query, RawPage
 from harvester.needs import Rules, Todo, sift
 from harvester.opening import check_platform, open_api, porters_of, recordings_of, warnings_of
 from harvester.outset import alarms_after, archive_for, course_of, known_of, shows_erased_of, stager_for
-from harvester.pipeline import LARGEST_GROUP, Draft, Pipeline, Settled, Sift
+from harvester.pipeline import Draft, Pipeline, Settled, Sift
 from harvester.place import local_state
 from harvester.platform.api import Api, KeepPage
 from harvester.progress import Progress
@@ -48,14 +48,18 @@ from harvester.settings import Resolved
 from harvester.settle import Settler
 from harvester.signals import Signals
 from harvester.source import source_of
+from harvester.standby import Standby
 from harvester.vouching import vouch_for, vouchers_of
 from harvester.wording import counted
 
 log = logging.getLogger(__name__)
 
 
-async def harvest(resolved: Resolved, key: str, progress: Progress) -> Account:
-    """Run once. Raises HarvestError for what goes wrong before the run has begun; later errors are in the account."""
+async def harvest(resolved: Resolved, key: str, progress: Progress, standby: Standby | None = None) -> Account:
+    """Run once, with the process on `standby` for a porter where one is needed; whoever began it ends it.
+
+    Raises HarvestError for what goes wrong before the run has begun; later errors are in the account.
+    """
     settings = resolved.settings
     local = local_state(settings)
     place = None if settings.dry_run else local.bulletin
@@ -72,7 +76,7 @@ async def harvest(resolved: Resolved, key: str, progress: Progress) -> Account:
             mark = mark or write_mark(local.archive, settings.base_url, owner)
             local.remember(mark, owner)
             with hold(local.archive):
-                account = await run.real(mark)
+                account = await run.real(mark, standby)
                 board.conclude(account)
                 return account
 
@@ -147,7 +151,7 @@ class _Run:
         self._conclude(pipeline.failure or logs.failure())
         return self._account
 
-    async def real(self, mark: Mark) -> Account:
+    async def real(self, mark: Mark, standby: Standby | None) -> Account:
         """List, fetch, write, and close the run."""
         settings = self._settings
         checkpoint = self._open_checkpoint(mark)
@@ -159,7 +163,7 @@ class _Run:
             self._account.mended_runs = archive.begin(events.run_started(self._provenance))
             self._board.enter(WORKING, self._account.run)
             async with self._watched():
-                failure = await self._fill(archive, checkpoint, course)
+                failure = await self._fill(archive, checkpoint, course, standby)
                 if await anyio.to_thread.run_sync(self._close, archive, course, failure):
                     await vouch_for(self._account, archive.root, settings, lambda: self._signals.received is not None)
         finally:
@@ -170,12 +174,14 @@ class _Run:
     def _open_checkpoint(self, mark: Mark) -> Checkpoint:
         return Checkpoint.caught_up(self._local.checkpoint, self._local.archive, mark.archive_id)
 
-    async def _fill(self, archive: Archive, checkpoint: Checkpoint, course: Course) -> HarvestError | None:
+    async def _fill(
+        self, archive: Archive, checkpoint: Checkpoint, course: Course, standby: Standby | None
+    ) -> HarvestError | None:
         settings = self._settings
         places = Crew(self._workers, fixed=settings.workers is not None)
         async with (
             recordings_of(self._api, settings, self._workers, places.refused) as recordings,
-            porters_of(settings, places, archive.mode, self._account.warnings.append) as porters,
+            porters_of(settings, places, archive.mode, self._account.warnings.append, standby) as porters,
         ):
             settler = Settler(stager_for(settings, archive), recordings.fetch, places, porters)
             pipeline = Pipeline(
@@ -191,7 +197,9 @@ class _Run:
             await self._pump(pipeline, course, self._keeper(archive, checkpoint))
         if pipeline.failure or self._signals.received is not None:
             return pipeline.failure
-        return await self._settle_lost(archive, course.lost)
+        return await commit_gone(
+            course.lost, archive.commit_from_loop, self._count, lambda: self._signals.received is not None
+        )
 
     def _keeper(self, archive: Archive, checkpoint: Checkpoint) -> KeepPage:
         pages = Pages(archive, every=self._settings.keep_pages, shows_erased=shows_erased_of(checkpoint))
@@ -202,20 +210,6 @@ class _Run:
                 self._account.unread_pages += [] if page.readable else [key]
 
         return keep
-
-    async def _settle_lost(self, archive: Archive, lost: list[Entry]) -> HarvestError | None:
-        """Put into the ledger which calls are gone. Return the error that ends the run, if one does."""
-        for start in range(0, len(lost), LARGEST_GROUP):
-            if self._signals.received is not None:
-                break
-            drafts = [gone_draft(entry) for entry in lost[start : start + LARGEST_GROUP]]
-            try:
-                outcomes = await archive.commit_from_loop(drafts)
-            except HarvestError as error:
-                return error
-            for outcome in outcomes:
-                self._count(outcome)
-        return None
 
     def _sifter(self, checkpoint: Checkpoint | None) -> Sift:
         def sifted(calls: list[Call]) -> tuple[list[Outcome], list[Todo]]:

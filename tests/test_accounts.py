@@ -461,7 +461,7 @@ def test_a_bug_in_one_account_does_not_stop_the_next(tmp_path: Path, capsys: pyt
     """An error that nobody foresaw ends its account with 1, with the traceback in that account's log."""
     begun = []
 
-    async def harvest(resolved: Resolved, key: str, progress: Progress) -> Account:
+    async def harvest(resolved: Resolved, key: str, progress: Progress, standby: object) -> Account:
         begun.append((resolved.account, key))
         if resolved.account == "sales":
             raise ZeroDivisionError("never thought of")

@@ -5,14 +5,18 @@ In:   the call's entry.  Out: a `Draft` without files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
 from harvester.archive.ledger import ERASED, Event
 from harvester.archive.stage import Draft
 from harvester.archive.told import held
+from harvester.errors import HarvestError
 from harvester.model import Entry, Outcome, State
+
+MOST_TOGETHER = 256
+"""Drafts in a group, as many as a pipeline commits together."""
 
 DELETED = "the platform has the call no more; what the archive holds of it stays"
 DELETED_AND_ERASED = "the platform has the call no more; the archive has erased what it held of it"
@@ -26,6 +30,25 @@ def gone_draft(entry: Entry) -> Draft:
         entry=msgspec.structs.replace(entry, gone=True, reason=reason),
         event={"event": "gone", **_about(entry), "gone": True, "reason": reason},
     )
+
+
+async def commit_gone(
+    lost: Sequence[Entry],
+    commit: Callable[[Sequence[Draft]], Awaitable[list[Outcome]]],
+    on_outcome: Callable[[Outcome], None],
+    is_stopped: Callable[[], bool],
+) -> HarvestError | None:
+    """Commit in groups that calls are gone, until it is to stop. Return the error that ends the run, if one does."""
+    for start in range(0, len(lost), MOST_TOGETHER):
+        if is_stopped():
+            break
+        try:
+            outcomes = await commit([gone_draft(entry) for entry in lost[start : start + MOST_TOGETHER]])
+        except HarvestError as error:
+            return error
+        for outcome in outcomes:
+            on_outcome(outcome)
+    return None
 
 
 def back_draft(entry: Entry) -> Draft:
