@@ -214,7 +214,7 @@ def whole_lines(archive: Path, run_id: str) -> Iterator[Line]:
 def raw_lines(archive: Path, run_id: str) -> Iterator[bytes]:
     """Yield the bytes of the whole lines of one run, for who knows more members than `Line`. Raises StorageError."""
     path = archive / RUNS / run_id / LEDGER
-    with disk.guarded("read", path) as step, path.open("rb") as file:
+    with disk.guarded("read", path) as step, path.open("rb", buffering=disk.READ_BLOCK_BYTES) as file:
         for raw in step.over(file):
             if raw.endswith(b"\n"):
                 yield raw

@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from harvester.archive import disk
+from harvester.archive import disk, manifest
 from harvester.archive.layout import ACCOUNT, LEDGER, MANIFEST, RUN_ID, SEAL, run_key
 from harvester.archive.quickness import LONGEST_SECONDS, Quickness
 from harvester.archive.store import Archive, new_run_id
@@ -101,6 +101,32 @@ async def test_every_manifest_passes_sha256sum(site: Site) -> None:
         assert path.read_text().splitlines() == sorted(path.read_text().splitlines(), key=lambda line: line[66:])
     script = "cat runs/*/manifest-sha256.txt | sha256sum --check --strict --quiet"
     await anyio.run_process(["bash", "-c", script], cwd=site.root)
+
+
+@pytest.mark.parametrize("few", [0, 7, 8, 9, 1000])
+def test_a_manifest_is_sorted_in_memory_or_not(site: Site, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    """Each key stands there once, with the hash that the last line names, in the order of the keys' bytes."""
+    monkeypatch.setattr(manifest, "FEW", few)
+    keys = [
+        "2025/08/04/2.json",
+        "2025/08/04/10.json",
+        "2025/08/04/10.v2.json",
+        "2025/08/04/2.json",
+        "\ufffd",
+        "\U0001f600",
+    ]
+    with site.run() as run:
+        for number, key in enumerate(keys):
+            digest = f"{number:064}"
+            run.archive.note(
+                {"event": "saved", "files": [{"path": key, "bytes": 1, "sha256": digest, "role": "adopted"}]}
+            )
+        run.close()
+    names = {f"{number:064}  {key}" for number, key in enumerate(keys) if number != 0}
+    lines = site.files()[run_key(run.id, MANIFEST)].decode().splitlines()
+    assert names < set(lines)
+    assert len(lines) == len(names) + 3  # ledger, account and mark
+    assert lines == sorted(lines, key=lambda line: line[66:].encode())
 
 
 async def test_no_file_of_a_closed_run_is_ever_touched(site: Site) -> None:
