@@ -33,15 +33,17 @@ FEWEST_DIGITS = 6
 SEPARATOR = r"(?:[ ._()/-]|%20|%2[89DEdeFf])*"
 """What people and links put between the digits of a number."""
 
-SEPARATORS = str.maketrans("", "", " ._()/-")
-"""Takes the separators out that are single characters."""
+SEPARATORS = b" ._()/-"
+"""Those of them that are single characters."""
+
+NO_DIGIT = re.compile(r"\D", re.ASCII)
 
 
 def masked(text: str, numbers: Iterable[str] = ()) -> str:
     """Return `text` without international phone numbers and without `numbers`, however they are spelt in it."""
-    joined = "" if "%" in text else text.translate(SEPARATORS)
+    joined = b"" if "%" in text else text.encode("utf-8", "surrogatepass").translate(None, SEPARATORS)
     for digits in _digits_of(tuple(numbers)):
-        if not joined or digits in joined:  # a pattern costs a hundred times as much
+        if not joined or digits.encode() in joined:  # a pattern costs a hundred times as much
             text = re.sub(rf"(?:\+|%2[Bb])?0*{SEPARATOR.join(digits)}", "(number)", text)
     return INTERNATIONAL.sub("(number)", text) if "+" in text or "%" in text else text
 
@@ -54,7 +56,7 @@ def masked_typed(text: str, numbers: Iterable[str] = ()) -> str:
 @functools.lru_cache(maxsize=1024)
 def _digits_of(numbers: tuple[str, ...]) -> list[str]:
     """Return the digits of each number that is long enough, longest first: a shorter one may be the beginning of a longer."""
-    every = {re.sub(r"\D", "", number, flags=re.ASCII).lstrip("0") for number in numbers}
+    every = {NO_DIGIT.sub("", number).lstrip("0") for number in numbers}
     return sorted((digits for digits in every if len(digits) >= FEWEST_DIGITS), key=len, reverse=True)
 
 

@@ -52,6 +52,7 @@ def test_all_numbers_of_a_call_are_masked() -> None:
         "answered 404",
         "+12345",
         "",
+        "caf\udce9 \ud83d",
     ],
 )
 def test_what_is_no_number_stays(text: str) -> None:

@@ -21,12 +21,15 @@ def held(entry: Entry) -> Event:
     return told | ({"left": True} if entry.left else {})
 
 
-def _clean(headers: dict[str, str], numbers: tuple[str, ...]) -> dict[str, str]:
-    """Return headers without phone numbers. All of them are looked at in one go: nearly always there is nothing to mask."""
-    together = "\n".join(headers.values())  # no value holds a line break, and no number goes over one
+def _clean(link: str, headers: dict[str, str], numbers: tuple[str, ...]) -> tuple[str, dict[str, str]]:
+    """Return link and headers of a download without phone numbers.
+
+    All of them are looked at in one go: nearly always there is nothing to mask.
+    """
+    together = "\n".join((link, *headers.values()))  # no value holds a line break, and no number goes over one
     if masked(together, numbers) == together:
-        return headers
-    return {name: masked(value, numbers) for name, value in headers.items()}
+        return link, headers
+    return masked(link, numbers), {name: masked(value, numbers) for name, value in headers.items()}
 
 
 def event_of(
@@ -45,11 +48,12 @@ def event_of(
     recording = held(entry)
     if download:
         proof, transfer = download
+        link, headers = _clean(transfer.link, transfer.headers, call.phone_numbers)
         recording |= {
             "proof": proof,
             "status": transfer.status,
-            "from": masked(transfer.link, call.phone_numbers),
-            "headers": _clean(transfer.headers, call.phone_numbers),
+            "from": link,
+            "headers": headers,
             "redirect_hosts": transfer.redirect_hosts,
             "certificate_sha256": transfer.certificate_sha256,
             "attempts": transfer.attempts,

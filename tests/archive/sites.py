@@ -86,7 +86,7 @@ class Run:
             if sound is None:
                 raise RecordingError(failure) if isinstance(failure, str) else failure
             await part.write(sound)
-            told = transfer(call.link or "")
+            told = transfer((call.recording_url or "").partition("?")[0])
             told = msgspec.structs.replace(told, headers=told.headers | (headers or {}))
             await judge(call, told)
             return told
