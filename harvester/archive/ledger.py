@@ -233,11 +233,11 @@ class Ledger:
         disk.sync_folder(path.parent)
 
     def append(self, events: list[Event]) -> None:
-        """Write one line per event, and make them durable together. Raises StorageError."""
-        seq, prev, block = self.position.seq, self.position.prev, bytearray()
+        """Write one line per event, at one instant, and make them durable together. Raises StorageError."""
+        seq, prev, at, block = self.position.seq, self.position.prev, now_text(), bytearray()
         for event in events:
             seq += 1
-            raw = encode({"seq": seq, "prev": prev, "at": now_text(), **event})
+            raw = encode({"seq": seq, "prev": prev, "at": at, **event})
             prev = hashlib.sha256(raw).hexdigest()
             block += raw
         with disk.guarded("write", self.path):

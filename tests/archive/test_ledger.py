@@ -113,11 +113,12 @@ def test_any_event_round_trips(event: Event) -> None:
 
 
 def test_lines_written_together_are_read_one_by_one(tmp_path: Path) -> None:
-    """A group of events becomes a line each, with line breaks and other scripts inside of them."""
+    """A group of events becomes a line each, of one instant, with line breaks and other scripts inside of them."""
     events: list[Event] = [{"event": "note", "reason": text} for text in ("a\nb", "\u2028", "Grüße", "", "\r\n")]
     add_run(tmp_path, FIRST, events)
     assert ledger_bytes(tmp_path, FIRST).isascii()
     assert [line.reason for line in lines(tmp_path)] == [event["reason"] for event in events]
+    assert len({line.at for line in lines(tmp_path)}) == 1
 
 
 @settings(max_examples=100, deadline=None)
