@@ -68,9 +68,14 @@ def entry_of(line: Line) -> Entry | None:
 
 
 def row_of(e: Entry) -> Row:
-    """Return an entry as a row, in the order of COLUMNS."""
-    held = e.id, e.digest, e.place, e.version, e.recording, e.transcript, e.offered, e.link, e.left
-    return *held, e.gone, e.reason, e.erased
+    """Return an entry as a row, in the order of COLUMNS.
+
+    Of texts and numbers themselves: for each of a type made of them, as a State or a bool is, SQLite looks for an adapter.
+    """
+    return (
+        e.id, e.digest, e.place, e.version, e.recording.value, e.transcript.value, int(e.offered), e.link, int(e.left),
+        int(e.gone), e.reason, int(e.erased),
+    )  # fmt: skip
 
 
 def entry_from(row: Row) -> Entry:
