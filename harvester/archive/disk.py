@@ -16,7 +16,7 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -87,7 +87,7 @@ def write_new(path: Path | str, *data: bytes | bytearray, durably: bool, mode: i
 
 def write_durable(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Create a file that must not exist yet, write `data`, and fsync it."""
-    _write(path, os.O_CREAT | os.O_EXCL, data, mode=mode)
+    _write(path, os.O_CREAT | os.O_EXCL, data, durably=True, mode=mode)
 
 
 def overwrite(path: Path, data: bytes, *, durably: bool) -> None:
@@ -108,11 +108,18 @@ def replace_durable(path: Path, data: bytes, *, mode: int = 0o666) -> None:
 
 def give_name(part: Path | str, target: Path | str) -> None:
     """Give a durable file its final name. What lies under that name is never written over: it is a StorageError."""
-    with guarded("rename to", target):
-        try:
-            name_new(part, target)
-        except FileExistsError:
-            raise StorageError(f"{target} appeared meanwhile: another harvester writes into this archive") from None
+    give_names([(part, target)])
+
+
+def give_names(named: Iterable[tuple[Path | str, Path | str]]) -> None:
+    """Give durable files their names, one after the other, as `give_name` does. A step for each would take a sixth more time."""
+    with guarded("rename to", "") as step:
+        for part, target in named:
+            step.path, step.moves = target, step.moves + 1
+            try:
+                name_new(part, target)
+            except FileExistsError:
+                raise StorageError(f"{target} appeared meanwhile: another harvester writes into this archive") from None
 
 
 def sync_folder(folder: Path) -> bool:
@@ -260,12 +267,7 @@ def remove_tree(folder: Path) -> None:
 
 
 def _write(
-    path: Path | str,
-    flags: int,
-    *data: bytes | bytearray,
-    durably: bool = True,
-    renewable: bool = False,
-    mode: int = 0o666,
+    path: Path | str, flags: int, *data: bytes | bytearray, durably: bool, renewable: bool = False, mode: int = 0o666
 ) -> None:
     with guarded("write", path) as step:
         file = os.open(path, WRITING | flags, mode)

@@ -2,12 +2,12 @@
 
 import errno
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from harvester.archive import disk
+from harvester.archive import disk, steps
 from harvester.archive.advice import ADVICE
 from harvester.errors import NotKeptError, StorageError
 
@@ -50,6 +50,34 @@ def test_a_name_is_given_once(tmp_path: Path) -> None:
             disk.give_name(part, tmp_path / name)
     disk.give_name(part, tmp_path / "free")
     assert ((tmp_path / "file").read_bytes(), (tmp_path / "free").read_bytes()) == (b"theirs", b"ours")
+
+
+def test_names_are_given_up_to_the_first_that_is_taken(tmp_path: Path) -> None:
+    """The error tells which of several names could not be given; those before it are, those behind it are not."""
+    (tmp_path / "taken").mkdir()
+    parts = [tmp_path / f"{number}.part" for number in range(3)]
+    for part in parts:
+        part.write_bytes(part.name.encode())
+    with pytest.raises(StorageError, match=r"/taken appeared meanwhile"):
+        disk.give_names(zip(parts, [tmp_path / "free", tmp_path / "taken", tmp_path / "last"], strict=True))
+    with pytest.raises(StorageError, match=r"cannot rename to .*/nowhere/last: "):
+        disk.give_names(zip(parts[1:], [tmp_path / "second", tmp_path / "nowhere" / "last"], strict=True))
+    assert {path.name for path in tmp_path.iterdir()} == {"taken", "free", "second", "2.part"}
+    assert (tmp_path / "second").read_bytes() == b"1.part"
+
+
+def test_each_name_is_a_sign_of_progress(tmp_path: Path) -> None:
+    """A group's names are one step of the storage, which hangs only where none is given for long."""
+    seen = list[int]()
+
+    def named() -> Iterator[tuple[Path, Path]]:
+        for number in range(3):
+            seen.extend(each.moves for each in steps.under_way())
+            (tmp_path / f"{number}.part").touch()
+            yield tmp_path / f"{number}.part", tmp_path / str(number)
+
+    disk.give_names(named())
+    assert seen == [0, 1, 2]
 
 
 @pytest.mark.parametrize("before", [b"", b"a longer group than the next one"])
