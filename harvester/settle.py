@@ -85,7 +85,7 @@ class Settler:
         intake = Intake(call=call, entry=entry, needs=needs, received=received, failure=failure)
         if needs.fetch:
             self._count(intake.unwritten_bytes)
-        if not self._is_quick(intake):
+        if not self._stager.is_quick(intake.unwritten_bytes, helped=self._is_helped):
             return await self._staged_by_thread(intake)
         if self._waiting_bytes + intake.unwritten_bytes > MOST_WAITING_BYTES:
             return self._stager.stage(intake)
@@ -132,21 +132,23 @@ class Settler:
         First all files, then all that is told of them, takes two thirds of the time: the code and the data that the next call
         needs are still in the processor's caches, from which nothing else has displaced them. Raises StorageError.
         """
-        written = [each if isinstance(each, Draft) else await self._written(each) for each in group]
+        helped = self._is_helped
+        written = [each if isinstance(each, Draft) else await self._written(each, helped=helped) for each in group]
         return [self._stager.draft(each) if isinstance(each, Written) else each for each in written]
 
-    async def _written(self, intake: Intake) -> Written | Draft | NotKeptError:
-        self._waiting_bytes -= intake.unwritten_bytes
+    async def _written(self, intake: Intake, *, helped: bool) -> Written | Draft | NotKeptError:
+        unwritten_bytes = intake.unwritten_bytes
+        self._waiting_bytes -= unwritten_bytes
         try:
-            if self._is_quick(intake):
+            if self._stager.is_quick(unwritten_bytes, helped=helped):
                 return self._stager.write(intake)
             return await self._staged_by_thread(intake)
         except NotKeptError as error:
             return error
 
-    def _is_quick(self, intake: Intake) -> bool:
-        helped = self._porters is not None and self._porters.any_open
-        return self._stager.is_quick(intake.unwritten_bytes, helped=helped)
+    @property
+    def _is_helped(self) -> bool:
+        return self._porters is not None and self._porters.any_open
 
     async def _staged_by_thread(self, intake: Intake) -> Draft:
         # Not abandoned on cancellation: a thread that goes on writing must have ended before the run closes.

@@ -27,6 +27,9 @@ Piece = bytes | bytearray | memoryview
 
 def write_all(file: int, pieces: Sequence[bytes | bytearray]) -> None:
     """Write all pieces to an open file, however few bytes of them the system takes at a time. Raises OSError."""
+    if len(pieces) == 1 and len(pieces[0]) <= BITE_BYTES:  # a row, a transcript
+        _write_rest(file, memoryview(pieces[0]))
+        return
     for bite in bites(pieces):
         written = os.writev(file, bite) if hasattr(os, "writev") else 0
         for each in bite:

@@ -22,6 +22,14 @@ def test_all_pieces_are_written_in_order(tmp_path: Path, count: int) -> None:
     assert (tmp_path / "file").read_bytes() == b"".join(pieces)
 
 
+@pytest.mark.parametrize("size", [0, 1, ours.BITE_BYTES, ours.BITE_BYTES + 1])
+def test_a_single_piece_is_written_whole(tmp_path: Path, size: int) -> None:
+    """Rows and transcripts are such; a large one goes like many."""
+    with (tmp_path / "file").open("wb") as file:
+        write_all(file.fileno(), [os.urandom(size)])
+        assert file.seek(0, os.SEEK_END) == size
+
+
 @given(
     sizes=st.lists(
         st.sampled_from([0, 1, 100, ours.BITE_BYTES - 1, ours.BITE_BYTES, 3 * ours.BITE_BYTES + 7]), max_size=8
