@@ -115,15 +115,14 @@ def _transcript(call: Call, *, changed: bool, rules: Rules, now: dt.datetime) ->
 def _recording(call: Call, entry: Entry | None, rules: Rules, now: dt.datetime) -> tuple[bool, State, str | None]:
     """Return whether to fetch, the state if not, and the reason for it."""
     held = entry.link if entry else None
-    may_come = _may_come(call, rules, now)
     if call.unreadable:
         return False, State.FAILED, f"{call.flaw}; it is kept as received"
     if held and call.link in (held, None):
         return False, State.UNCHANGED, None
-    if may_come and not call.has_ended:  # a recording that is there already is still being written
+    if not call.has_ended and _may_come(call, rules, now):  # a recording that is there already is still being written
         return False, State.PENDING, "the call has not ended"
     if call.recording_url is None:
-        if may_come:
+        if _may_come(call, rules, now):
             return False, State.PENDING, "no recording yet"
         if entry and entry.offered:
             return False, State.GONE, "the platform named a recording earlier and names none any more"
