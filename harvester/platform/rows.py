@@ -86,7 +86,7 @@ def read_call(raw: bytes, naive_zone: dt.tzinfo = dt.UTC) -> Call:
 
     A row that is no object, or has no usable id, gets an id made from its bytes and a `flaw`.
     """
-    digest = hashlib.sha256(LINK_QUERY.sub(rb'\1"', raw)).hexdigest()
+    digest = hashlib.sha256(LINK_QUERY.sub(_without_query, raw)).hexdigest()
     try:
         row = _any.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
@@ -106,7 +106,7 @@ def read_call(raw: bytes, naive_zone: dt.tzinfo = dt.UTC) -> Call:
         recording_url=_text(row.get("recording_url")),
         transcript=transcript_text(row.get("transcript")),
         phone_numbers=tuple(
-            number for key in ("client_phone_number", "assistant_phone_number") if (number := _id(row.get(key)))
+            filter(None, (_id(row.get("client_phone_number")), _id(row.get("assistant_phone_number"))))
         ),
         flaw=None if call_id else "the row has no usable id",
     )
@@ -121,6 +121,11 @@ def read_instant(text: str | None, naive_zone: dt.tzinfo = dt.UTC) -> dt.datetim
     except ValueError:
         return None
     return at if at.tzinfo else at.replace(tzinfo=naive_zone)
+
+
+def _without_query(link: re.Match[bytes]) -> bytes:
+    """Return what stays of a link: a function, because a template would be looked up for each row."""
+    return link[1] + b'"'
 
 
 def _flawed(raw: bytes, digest: str, flaw: str) -> Call:
