@@ -101,8 +101,27 @@ def test_the_libraries_are_those_that_it_depends_on() -> None:
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     named = {text.partition(">")[0] for text in project["dependencies"] + project["optional-dependencies"]["fast"]}
     assert set(libraries()) == named | {"openssl", "sqlite", "zlib"}
-    assert libraries()["aiohttp"] == importlib.metadata.version("aiohttp")
+    assert {name: libraries()[name] for name in named} == {name: importlib.metadata.version(name) for name in named}
     assert libraries()["openssl"] == ssl.OPENSSL_VERSION
+
+
+@pytest.mark.parametrize("file", ["yarl-9.1.dist-info/METADATA", "yarl-9.1.egg-info/PKG-INFO", "yarl-9.1.egg-info"])
+@pytest.mark.parametrize("head", ["Metadata-Version: 2.1\nName: yarl\n", "Name: yarl\nSummary: old\n Version: 8\n"])
+def test_a_version_is_that_of_the_metadata(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, head: str
+) -> None:
+    """However a library was installed, by pip or by a system's own packages, and whatever its description says."""
+    metadata = tmp_path / file
+    metadata.parent.mkdir(exist_ok=True)
+    metadata.write_text(f"{head}Version: 9.1\nLicense: MIT\n\nVersion: 7 was better.\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert libraries()["yarl"] == "9.1"
+
+
+def test_a_library_that_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing is made up for it, and nothing else is missing."""
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    assert set(libraries()) == {"openssl", "sqlite", "zlib"}
 
 
 async def test_the_clock_is_held_against_the_platforms(harvests: Harvests) -> None:
