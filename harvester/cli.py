@@ -23,7 +23,7 @@ from harvester.beginning import begin, set_up_log
 from harvester.custody.commands import erase_calls, hold
 from harvester.ending import end_by
 from harvester.errors import LedgerError
-from harvester.flags import resolved_from, with_settings
+from harvester.flags import SettingsCommand, resolved_from
 from harvester.loop import run_async
 from harvester.showing import Shown, show_each
 from harvester.streams import fill_closed_streams, say
@@ -64,8 +64,7 @@ def demo(folder: str) -> None:
     sys.exit(account.exit_code or (EXIT_DAMAGED if verification.findings else 0))
 
 
-@cli.command()
-@with_settings("archive", "run", "evidence", "talk")
+@cli.command(cls=SettingsCommand, groups=("archive", "run", "evidence", "talk"))
 def run(**typed: Any) -> None:
     """List every call, fetch what is new, and write it into the archive."""
     meant = begin(typed)
@@ -80,8 +79,7 @@ def _harvest(*given: Any) -> Awaitable[Account]:
     return harvest(*given)
 
 
-@cli.command()
-@with_settings("archive", "run", "evidence", "talk")
+@cli.command(cls=SettingsCommand, groups=("archive", "run", "evidence", "talk"))
 def plan(**typed: Any) -> None:
     """Tell what a run would list, fetch and write, and whether the disk can take it; write nothing."""
     meant = begin(typed)
@@ -99,8 +97,7 @@ def plan(**typed: Any) -> None:
     sys.exit(show_each(meant, look))
 
 
-@cli.command()
-@with_settings("archive", "run", "evidence", "talk")
+@cli.command(cls=SettingsCommand, groups=("archive", "run", "evidence", "talk"))
 def doctor(**typed: Any) -> None:
     """Examine the archive's folder, the key, the platform and one recording; say what is wrong and what to change."""
     meant = begin(typed)
@@ -120,9 +117,8 @@ def doctor(**typed: Any) -> None:
     sys.exit(show_each(meant, look))
 
 
-@cli.command()
+@cli.command(cls=SettingsCommand, groups=("archive", "talk"))
 @click.option("--changes", is_flag=True, help="Show what the last run found changed: field by field, old and new.")
-@with_settings("archive", "talk")
 def status(changes: bool, **typed: Any) -> None:
     """Tell how the last run ended, and what is pending or failed and why."""
     meant = begin(typed)
@@ -148,7 +144,7 @@ def _look_at_changes(resolved: Resolved) -> Shown:
     return Shown(text=changes_text(found), json=found.as_json())
 
 
-@cli.command()
+@cli.command(cls=SettingsCommand, groups=("archive", "talk"))
 @click.option("--quick", is_flag=True, help="Look at sizes alone; read no recording, transcript or metadata.")
 @click.option("--sample", metavar="SHARE", help="Read only this share of the files (5%), another part each day.")
 @click.option("--from", "first", metavar="DAY", help="Only calls from this day of the dated tree on.")
@@ -160,7 +156,6 @@ def _look_at_changes(resolved: Resolved) -> Shown:
 @click.option(
     "--tsa-ca", metavar="FILE", help="Roots of the authorities whose stamps count (PEM); else this machine's."
 )
-@with_settings("archive", "talk")
 def verify(quick: bool, sample: str | None, first: str | None, last: str | None, **typed: Any) -> None:
     """Hash every file again, walk the ledger's chain, and name what is missing, altered or unexpected.
 
@@ -190,7 +185,7 @@ def verify(quick: bool, sample: str | None, first: str | None, last: str | None,
     sys.exit(show_each(meant, look))
 
 
-@cli.command()
+@cli.command(cls=SettingsCommand, groups=("archive", "evidence", "talk"))
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--phone-number", multiple=True, metavar="NUMBER", help="Only calls from or to this number.")
 @click.option("--id", "ids", multiple=True, metavar="ID", help="Only the call of this id.")
@@ -205,7 +200,6 @@ def verify(quick: bool, sample: str | None, first: str | None, last: str | None,
 @click.option("--zip", "as_zip", is_flag=True, help="Make one zip file instead of a folder.")
 @click.option("--include-damaged", is_flag=True, help="Export damaged files too, and say so in the bundle.")
 @click.option("-n", "--dry-run", is_flag=True, help="Tell what would be exported; write nothing.")
-@with_settings("archive", "evidence", "talk")
 def export(target: Path, **typed: Any) -> None:
     """Make a bundle of a part of the archive that a stranger can check: TARGET, a new folder, or a zip file.
 
@@ -227,9 +221,8 @@ def export(target: Path, **typed: Any) -> None:
     sys.exit(show_each(meant, look))
 
 
-@cli.command()
+@cli.command(cls=SettingsCommand, groups=("archive", "run", "evidence", "talk"), accounts=False)
 @click.option("--write", "target", default="harvester.toml", show_default=True, help="The settings file to write.")
-@with_settings("archive", "run", "evidence", "talk", accounts=False)
 def init(target: str, **typed: Any) -> None:
     """Make an archive and a settings file for it."""
     resolved = resolved_from(typed)
@@ -239,8 +232,7 @@ def init(target: str, **typed: Any) -> None:
     say(run_async(found, resolved, Path(target)))
 
 
-@cli.command()
-@with_settings("archive", "run", "evidence", "talk")
+@cli.command(cls=SettingsCommand, groups=("archive", "run", "evidence", "talk"))
 def config(**typed: Any) -> None:
     """Show every setting's value and where it came from."""
     meant = begin(typed)

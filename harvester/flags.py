@@ -1,14 +1,14 @@
 """The settings as flags of the command line.
 
-In:   the table of settings.  Out: a decorator that gives a command its flags, and the settings that were meant.
+In:   the table of settings.  Out: commands that have its flags, and the settings that were meant.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import platformdirs
@@ -20,8 +20,6 @@ from harvester.layers import resolve
 from harvester.settings import ENVIRONMENT, FILE_NAME, Resolved, environment_of, flag_of, table
 from harvester.written import ACCOUNT
 
-Command = TypeVar("Command", bound=Callable[..., object])
-
 SHORT = {"dry_run": "-n", "quiet": "-q", "verbose": "-v"}
 ON_BY_DEFAULT = ("recordings", "progress")
 LASTING = ("must_exist", "allow_private_hosts", "log_json", "strict", "keep_pages", "read_only")
@@ -30,38 +28,49 @@ LASTING = ("must_exist", "allow_private_hosts", "log_json", "strict", "keep_page
 SWITCHES = (*LASTING, "dry_run", "json", "quiet", "full")
 
 
-def with_settings(*groups: str, accounts: bool = True) -> Callable[[Command], Command]:
-    """Give a command `--config`, the flags of the settings of these groups and, unless `accounts` is False, `--account`."""
+class SettingsCommand(click.Command):
+    """A command that takes `--config`, the flags of the settings of `groups` and, unless `accounts` is False, `--account`.
 
-    def decorate(command: Command) -> Command:
-        for name, (_, setting) in reversed(table().items()):
-            if setting.group in groups:
-                command = _option(name, setting.help, setting.default_text)(command)
-        if accounts:
-            command = click.option(
-                f"--{ACCOUNT}",
-                multiple=True,
-                metavar="NAME",
-                help="Of the accounts in the settings file, only this one.",
-            )(command)
-        return click.option("--config", metavar="FILE", help=f"Settings file; else ./{FILE_NAME}.")(command)
+    They stand behind its own, and are made when they are first asked for: one command runs of a dozen, which have 400 together.
+    """
 
-    return decorate
+    def __init__(self, *args: Any, groups: tuple[str, ...], accounts: bool = True, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self._groups = groups
+        self._accounts = accounts
+        self._is_ready = False
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the flags, its own first; click asks for them here whatever it needs them for."""
+        if not self._is_ready:
+            self._is_ready = True
+            self.params.extend(_options(self._groups, accounts=self._accounts))
+        return super().get_params(ctx)
 
 
-def _option(name: str, help_text: str, default_text: str) -> Callable[[Command], Command]:
+def _options(groups: tuple[str, ...], *, accounts: bool) -> Iterator[click.Option]:
+    yield click.Option(["--config"], metavar="FILE", help=f"Settings file; else ./{FILE_NAME}.")
+    if accounts:
+        shown = "Of the accounts in the settings file, only this one."
+        yield click.Option([f"--{ACCOUNT}"], multiple=True, metavar="NAME", help=shown)
+    for name, (_, setting) in table().items():
+        if setting.group in groups:
+            yield _option(name, setting.help, setting.default_text)
+
+
+def _option(name: str, help_text: str, default_text: str) -> click.Option:
     names = [flag_of(name), *([SHORT[name]] if name in SHORT else []), f"flag_{name}"]
     shown = help_text[0].upper() + help_text[1:] + (f" (default: {default_text})." if default_text else ".")
     if name in ON_BY_DEFAULT:
-        return click.option(f"--{name}/--no-{name}", names[-1], is_flag=True, default=None, help=shown)
+        return click.Option([f"--{name}/--no-{name}", names[-1]], is_flag=True, default=None, help=shown)
     if name in SWITCHES:
         both = f"{flag_of(name)}/--no-{name.replace('_', '-')}" if name in LASTING else flag_of(name)
-        return click.option(both, *names[1:], is_flag=True, default=None, help=shown)
+        return click.Option([both, *names[1:]], is_flag=True, default=None, help=shown)
     if name == "verbose":
-        return click.option(*names, count=True, default=None, help=shown)
+        return click.Option(names, count=True, default=None, help=shown)
     if name in ("status", "recording_host"):
-        return click.option(*names, multiple=True, metavar="WORD", help=shown)
-    return click.option(*names, metavar="VALUE", help=shown)
+        return click.Option(names, multiple=True, metavar="WORD", help=shown)
+    return click.Option(names, metavar="VALUE", help=shown)
 
 
 def meant_from(typed: dict[str, Any]) -> Meant:

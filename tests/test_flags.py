@@ -154,3 +154,14 @@ print("heavy:", [name for name in {HEAVY} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "heavy: []"
+
+
+def test_only_the_command_that_is_called_makes_its_flags() -> None:
+    """Each command begins at once, however many others there are."""
+    source = """
+from harvester.cli import cli
+cli(["plan", "--help"], standalone_mode=False)
+print("made:", [name for name, command in cli.commands.items() if any(flag.name == "config" for flag in command.params)])
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "made: ['plan']"

@@ -16,7 +16,7 @@ import click
 
 from harvester.beginning import begin
 from harvester.errors import ConfigError
-from harvester.flags import with_settings
+from harvester.flags import SettingsCommand
 from harvester.showing import Shown, show_each
 from harvester.values import flag_day
 
@@ -45,9 +45,8 @@ def hold() -> None:
     """Put calls on hold, so that nobody erases them."""
 
 
-@hold.command("add")
+@hold.command("add", cls=SettingsCommand, groups=("archive", "evidence", "talk"))
 @_selecting
-@with_settings("archive", "evidence", "talk")
 def add(**typed: Any) -> None:
     """Hold calls: by id, or all from or to a number, or of some days, later ones too. It takes a --reason."""
     from harvester.custody.holding import add_hold
@@ -56,9 +55,8 @@ def add(**typed: Any) -> None:
     _tell_held(typed, lambda resolved: add_hold(resolved, choice))
 
 
-@hold.command("list")
+@hold.command("list", cls=SettingsCommand, groups=("archive", "talk"))
 @click.option("--released", is_flag=True, help="Show those that were released too.")
-@with_settings("archive", "talk")
 def list_(released: bool, **typed: Any) -> None:
     """Show the holds, and how many archived calls each covers."""
     from harvester.custody.holding import list_holds
@@ -66,9 +64,8 @@ def list_(released: bool, **typed: Any) -> None:
     _tell_held(typed, lambda resolved: list_holds(resolved, released=released), each=True)
 
 
-@hold.command("release")
+@hold.command("release", cls=SettingsCommand, groups=("archive", "evidence", "talk"))
 @click.argument("hold_id", metavar="HOLD")
-@with_settings("archive", "evidence", "talk")
 def release(hold_id: str, **typed: Any) -> None:
     """Release the hold of this id. It takes a --reason."""
     from harvester.custody.holding import release_hold
@@ -76,10 +73,9 @@ def release(hold_id: str, **typed: Any) -> None:
     _tell_held(typed, lambda resolved: release_hold(resolved, hold_id))
 
 
-@click.command("erase")
+@click.command("erase", cls=SettingsCommand, groups=("archive", "evidence", "talk"))
 @_selecting
 @click.option("--execute", is_flag=True, help="Erase them; without, it is only shown what would be erased.")
-@with_settings("archive", "evidence", "talk")
 def erase_calls(execute: bool, **typed: Any) -> None:
     """Erase calls for good, and leave a tombstone of each in the ledger. Shows them first; --execute erases.
 
