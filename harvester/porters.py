@@ -19,7 +19,6 @@ from collections.abc import Callable, Sequence
 import anyio
 import msgspec
 from anyio.abc import UNIXSocketStream
-from anyio.streams.buffered import BufferedByteReceiveStream
 
 from harvester.archive import steps
 from harvester.archive.pieces import SPOOL_BYTES
@@ -153,6 +152,8 @@ class Hired:
 
     async def _send(self, batch: Batch) -> None:
         if self._stream is None:
+            from anyio.streams.buffered import BufferedByteReceiveStream  # here, because most runs need no porter
+
             self._place = batch.errands[0].place
             log.info("one process is not enough: another one begins, and fetches recordings beside this one")
             self._process = self._process or Standby()

@@ -33,7 +33,6 @@ from harvester.course import Course
 from harvester.crew import Crew
 from harvester.descriptors import afforded
 from harvester.errors import HarvestError, NotKeptError, StorageError
-from harvester.evidence.sealing import require
 from harvester.model import Call, Outcome, Query, RawPage
 from harvester.needs import Rules, Todo, sift
 from harvester.opening import check_platform, open_api, porters_of, recordings_of, warnings_of
@@ -49,7 +48,7 @@ from harvester.settle import Settler
 from harvester.signals import Signals
 from harvester.source import source_of
 from harvester.standby import Standby
-from harvester.vouching import vouch_for, vouchers_of
+from harvester.vouching import require_vouchers, vouch_for
 from harvester.wording import counted
 
 log = logging.getLogger(__name__)
@@ -64,7 +63,7 @@ async def harvest(resolved: Resolved, key: str, progress: Progress, standby: Sta
     local = local_state(settings)
     place = None if settings.dry_run else local.bulletin
     with local.locked(), board_for(place, local.archive, progress.counts) as board:
-        require(vouchers_of(settings))
+        require_vouchers(settings)
         mark = local.expected_mark(must_exist=settings.must_exist)
         async with open_api(settings, key, progress) as api:
             owner = await check_platform(api, settings)

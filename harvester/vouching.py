@@ -11,21 +11,43 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harvester import logs
-from harvester.evidence.sealing import Vouched, Vouchers, vouch
 from harvester.report import EXIT_INCOMPLETE, Account
 from harvester.settings import Settings
 from harvester.wording import counted
 
+if TYPE_CHECKING:
+    from harvester.evidence.sealing import Vouched, Vouchers
+
+
+def is_asked_for(settings: Settings) -> bool:
+    """Whether anybody is to vouch for the seals. What that takes is imported only where it is asked for."""
+    return bool(settings.seal_ssh_key or settings.seal_tsa_url)
+
 
 def vouchers_of(settings: Settings) -> Vouchers:
     """Return who is to vouch for the seals."""
+    from harvester.evidence.sealing import Vouchers
+
     return Vouchers(ssh_key=settings.seal_ssh_key, tsa_url=settings.seal_tsa_url, tsa_ca=settings.seal_tsa_ca)
+
+
+def require_vouchers(settings: Settings) -> None:
+    """Make sure, before anything is asked of the platform, that who is to vouch can. Raises ConfigError."""
+    if is_asked_for(settings):
+        from harvester.evidence.sealing import require
+
+        require(vouchers_of(settings))
 
 
 async def vouch_for(account: Account, root: Path, settings: Settings, stopped: Callable[[], bool]) -> None:
     """Have the seal of the run of `account` vouched for, and those that wait. `stopped`: leave those for the next run."""
+    if not is_asked_for(settings):
+        return
+    from harvester.evidence.sealing import vouch
+
     vouched = await vouch(root, account.run, vouchers_of(settings), stopped=stopped)
     for sentence in vouched.missing:
         logs.note_in_file(sentence)

@@ -21,6 +21,15 @@ DOCUMENTED = """
 
 HEAVY = ("aiohttp", "anyio", "asyncio", "tqdm", "sqlite3", "harvester.demo", "harvester.run")
 
+SELDOM = (
+    "anyio.streams.buffered",
+    "harvester.evidence.sealing",
+    "harvester.platform.swift",
+    "pycurl",
+    "rfc3161_client",
+)
+"""What signatures, stamps and porters take, which few runs have."""
+
 
 class Shell:
     """Runs the command line as a user would, in an empty folder, with an empty home."""
@@ -154,6 +163,17 @@ print("heavy:", [name for name in {HEAVY} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "heavy: []"
+
+
+def test_a_run_begins_with_what_every_run_needs() -> None:
+    """What serves signatures, stamps and porters is imported where there are any."""
+    source = f"""
+import sys
+import harvester.cli, harvester.rounds, harvester.run
+print("seldom:", [name for name in {SELDOM} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert done.stdout == "seldom: []\n"
 
 
 def test_only_the_command_that_is_called_makes_its_flags() -> None:

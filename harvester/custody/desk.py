@@ -31,6 +31,7 @@ from harvester.mask import masked_typed
 from harvester.place import local_state
 from harvester.provenance import provenance_of, system_user
 from harvester.settings import Resolved, Settings, flag_of
+from harvester.vouching import is_asked_for, require_vouchers, said_of, vouchers_of
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,19 +60,13 @@ class _Sealing:
     def __init__(self, settings: Settings) -> None:
         """Raises ConfigError for a key that is not there."""
         self._settings = settings
-        self._is_asked_for = bool(settings.seal_ssh_key or settings.seal_tsa_url)
-        if self._is_asked_for:
-            from harvester.evidence.sealing import require
-            from harvester.vouching import vouchers_of
-
-            require(vouchers_of(settings))
+        require_vouchers(settings)
 
     def vouch(self, root: Path, run_id: str) -> list[str]:
         """Have the seal vouched for; say who has, and what of that could not be had."""
-        if not self._is_asked_for:
+        if not is_asked_for(self._settings):
             return []
         from harvester.evidence.sealing import vouch
-        from harvester.vouching import said_of, vouchers_of
 
         vouched = run_async(vouch, root, run_id, vouchers_of(self._settings))
         return said_of(vouched) + vouched.missing
