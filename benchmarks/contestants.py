@@ -43,7 +43,7 @@ class Contestant(msgspec.Struct, frozen=True, kw_only=True):
         if self.name == HARVESTER:
             state, archive = str(folder / STATE), str(folder / ARCHIVE)
             flags = ["--archive", archive, "--state-folder", state, "--quiet", "--no-progress"]
-            return [python, "-m", "harvester.cli", "run", *flags]
+            return [python, "-m", "harvester", "run", *flags]
         return ["sh" if self.digest else python, str(PIPELINES / self.file)]
 
     def environment(self, folder: Path, site: Site) -> dict[str, str]:

@@ -58,7 +58,7 @@ def _exported(own: Path, archive: Path, target: Path, *flags: str) -> tuple[floa
     os.sync()
     told = own / "told.json"
     variables = environment(archive=str(archive), state_folder=str(own / STATE)) | {"HOME": str(own)}
-    command = [sys.executable, "-m", "harvester.cli", "export", "--quiet", "--no-progress", *flags, str(target)]
+    command = [sys.executable, "-m", "harvester", "export", "--quiet", "--no-progress", *flags, str(target)]
     subprocess.run([sys.executable, str(RUNNER), str(told), *command], check=True, env=variables, cwd=own)
     figures = json.loads(told.read_bytes())
     return figures["wall_seconds"], figures["peak_bytes"]

@@ -69,7 +69,7 @@ def harvest(
     SystemExit with the last lines that it said unless it ends with 0.
     """
     report, log, figures = folder / "report.json", folder / "said.txt", folder / "figures.json"
-    command = [sys.executable, "-m", "harvester.cli", "run", "--report-json", str(report), *flags]
+    command = [sys.executable, "-m", "harvester", "run", "--report-json", str(report), *flags]
     variables = environment(
         base_url=base_url,
         api_key=key,

@@ -88,7 +88,7 @@ def _in_turn(run: Path) -> tuple[Rounds, Rounds, Rounds]:
     variables = environment(archive=str(run / ARCHIVE), state_folder=str(run / STATE)) | {"HOME": str(run)}
     hashes = f'find "$0" -type f -print0 | xargs -0 -P2 -n{HASHED_AT_ONCE}'
     commands = (
-        [sys.executable, "-m", "harvester.cli", "verify", "--quiet", "--no-progress"],
+        [sys.executable, "-m", "harvester", "verify", "--quiet", "--no-progress"],
         ["sh", "-c", f"{hashes} sha256sum", str(run / ARCHIVE)],
         ["sh", "-c", f"{hashes} openssl dgst -sha256 -r", str(run / ARCHIVE)],
     )

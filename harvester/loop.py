@@ -20,13 +20,19 @@ OBJECTS_BETWEEN_COLLECTIONS = 20_000
 3 % of the time of a run over small recordings."""
 
 
-def run_async(call: Callable[Parameters, Awaitable[Result]], *args: Parameters.args, **_: Parameters.kwargs) -> Result:
+def run_async(
+    call: Callable[Parameters, Awaitable[Result]], *args: Parameters.args, **named: Parameters.kwargs
+) -> Result:
     """Run an asynchronous function in an event loop of its own: uvloop where it exists, and memory is not limited.
 
     Where libuv gets no thread it aborts the process without a word. Python's search for cycles is told to come seldom.
     """
-    gc.freeze()  # what was imported stays to the end
-    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     import anyio  # here, because `--help` has no use for it
 
-    return anyio.run(call, *args, backend_options={"use_uvloop": sys.platform != "win32" and not is_memory_limited()})
+    async def begun() -> Result:
+        coming = call(*args, **named)  # which may import what it needs
+        gc.freeze()  # what was imported stays to the end
+        gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+        return await coming
+
+    return anyio.run(begun, backend_options={"use_uvloop": sys.platform != "win32" and not is_memory_limited()})

@@ -90,4 +90,4 @@ class Harvests:
 
 def command(*arguments: str) -> list[str]:
     """Return the command line of harvester with these arguments."""
-    return [sys.executable, "-m", "harvester.cli", *arguments]
+    return [sys.executable, "-m", "harvester", *arguments]

@@ -41,7 +41,7 @@ class Shell:
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run it to its end."""
         return subprocess.run(
-            [sys.executable, "-m", "harvester.cli", *arguments],
+            [sys.executable, "-m", "harvester", *arguments],
             env={**self.home, **environment},
             cwd=self.folder,
             capture_output=True,

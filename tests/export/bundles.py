@@ -30,7 +30,7 @@ def exported_to(site: Site, target: Path, criteria: Criteria | None = None, **or
 def typed(site: Site, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Export from a site by the command line, as a user would."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(site.root.parent), "HARVESTER_ARCHIVE": str(site.root)}
-    command = [sys.executable, "-m", "harvester.cli", "export", *map(str, arguments)]
+    command = [sys.executable, "-m", "harvester", "export", *map(str, arguments)]
     return subprocess.run(command, env=environment, cwd=site.root.parent, capture_output=True, text=True, check=False)
 
 

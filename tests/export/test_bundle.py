@@ -265,7 +265,7 @@ def test_several_accounts_are_not_exported_at_once(site: Site, tmp_path: Path) -
     names = ("sales", "support")
     tables = [f'[[account]]\nname = "{name}"\narchive = "{tmp_path / name}"\nkey_file = "{name}"\n' for name in names]
     (tmp_path / "harvester.toml").write_text("".join(tables))
-    done = run(sys.executable, "-m", "harvester.cli", "export", "bundle", folder=tmp_path)
+    done = run(sys.executable, "-m", "harvester", "export", "bundle", folder=tmp_path)
     assert (done.returncode, "choose one with --account" in done.stderr) == (2, True)
 
 
@@ -277,7 +277,7 @@ def test_an_export_that_was_killed_leaves_nothing_that_looks_whole(site: Site, t
     large_recording(site, 8 * 10**9)
     zipped = ["--zip"] if as_zip else []
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "HARVESTER_ARCHIVE": str(site.root)}
-    command = [sys.executable, "-m", "harvester.cli", "export", str(target), "--include-damaged", *zipped]
+    command = [sys.executable, "-m", "harvester", "export", str(target), "--include-damaged", *zipped]
     with subprocess.Popen(command, env=environment, cwd=tmp_path) as process:
         while not (part / "bundle").exists():
             time.sleep(0.002)
@@ -321,7 +321,7 @@ def test_a_disk_that_takes_no_more_ends_with_6_and_leaves_nothing(site: Site, tm
     """Room that is gone while the bundle is made is told in one sentence; what was written goes again."""
     zipped = ["--zip"] if as_zip else []
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "HARVESTER_ARCHIVE": str(site.root)}
-    limited = ["prlimit", "--fsize=3000", sys.executable, "-m", "harvester.cli", "export", "bundle", *zipped]
+    limited = ["prlimit", "--fsize=3000", sys.executable, "-m", "harvester", "export", "bundle", *zipped]
     done = subprocess.run(limited, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (6, 1)
     assert "the file is too large" in done.stderr

@@ -35,7 +35,7 @@ def read_only(root: Path, tmp_path: Path) -> Iterator[Path]:
 
 def command(archive: Path, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run `harvester verify` in a folder, with a home of its own."""
-    words = [sys.executable, "-m", "harvester.cli", "verify", "--archive", str(archive)]
+    words = [sys.executable, "-m", "harvester", "verify", "--archive", str(archive)]
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder)} | variables
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True, check=False, text=True)
 
@@ -64,7 +64,7 @@ def test_nothing_is_opened_for_writing_in_the_archive(root: Path, tmp_path: Path
         "-e",
         "trace=openat,open,creat,mkdir,mkdirat,rename,renameat2,unlink,unlinkat",
     ]
-    words += [sys.executable, "-B", "-m", "harvester.cli", "verify", "--archive", str(root)]
+    words += [sys.executable, "-B", "-m", "harvester", "verify", "--archive", str(root)]
     done = subprocess.run(
         words, cwd=root, capture_output=True, check=False, text=True, env=os.environ | {"HOME": str(tmp_path)}
     )
@@ -86,7 +86,7 @@ def test_no_folder_for_temporary_files_is_needed(root: Path, tmp_path: Path) -> 
     script = f"mount --bind {root} /mnt && for each in {folders}; do "
     script += "mount --bind $each $each && mount -o remount,bind,ro $each; done && cd /mnt && "
     script += f"{sys.executable} -B -c 'import os; from harvester.verify import catalog; print(catalog.place(os.environ))' && "
-    script += f"exec {sys.executable} -B -m harvester.cli verify --archive /mnt"
+    script += f"exec {sys.executable} -B -m harvester verify --archive /mnt"
     environment = os.environ | {"HOME": "/root", "HARVESTER_STATE_FOLDER": "/nowhere"}
     before = sorted(root.rglob("*"))
     done = subprocess.run(
