@@ -9,9 +9,9 @@ lines that are TOML by themselves, because a string or list that goes over sever
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -65,7 +65,7 @@ def read_written(path: Path) -> Written:
     """Read a settings file. Raises ConfigError when it is none, or a name in it means nothing where it stands."""
     text = _text_of(path)
     try:
-        values = tomllib.loads(text)
+        values = _parsed(text)
     except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
         raise ConfigError(f"the settings file {path} is not TOML: {error}") from None
     lines = _Lines(text)
@@ -145,6 +145,13 @@ def _check_accounts(path: Path, top: Table, accounts: list[Table]) -> None:
             )
 
 
+def _parsed(text: str) -> dict[str, Any]:
+    """Return what a text says as TOML. Raises ValueError, RecursionError."""
+    import tomllib  # here, because it takes 1.5 ms, and not every command has a settings file
+
+    return tomllib.loads(text)
+
+
 class _Lines:
     """On which line each name stands: above the accounts, and in the table of each account."""
 
@@ -153,7 +160,7 @@ class _Lines:
         self.accounts: list[tuple[dict[str, int], int]] = []
         here: dict[str, int] | None = self.top
         for line, statement in _statements(text):
-            parsed = tomllib.loads(statement)
+            parsed = _parsed(statement)
             header = statement.lstrip().startswith("[")
             for name, value in parsed.items():
                 if not header:
@@ -180,7 +187,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
         begun, first = (f"{begun}\n{line}", first) if begun else (line, number)
         try:
-            tomllib.loads(begun)
+            _parsed(begun)
         except (ValueError, RecursionError):
             continue
         yield first, begun
