@@ -4,15 +4,16 @@ In:   what was settled, and when; that a server asked for patience.  Out: how ma
 
 Eight are enough for a server nearby. One that takes 50 ms to answer keeps eight workers waiting most of their time, and one
 that is overloaded, or counts connections, answers more of them with 429 or 503. What is right is not known before, and changes.
-So it is measured: in stretches of at least a second the work done is held against that of the stretch before. While more
-workers do more work, they grow by half; where they do not, they go back, and it is tried again later. A server that asks for
-patience halves them at once.
+So it is measured: in stretches of at least a second the work done is held against that of the stretch before. While twice as
+many do much more work, they are doubled; once that did not pay they grow by half, while more do more. Where that does not pay
+either they go back, and it is tried again later. A server that asks for patience halves them at once.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import anyio
 
@@ -31,8 +32,19 @@ STRETCH_SECONDS = 1.0
 CALLS_PER_WORKER = 2
 """A stretch is over when each worker has settled so many calls on average, but not before its seconds have passed."""
 
-WORTH = 1.1
-"""How many times the work more workers must do to be kept: less is chance."""
+
+class Step(NamedTuple):
+    """How workers grow."""
+
+    times: float  # how many times as many there are to be
+    worth: float  # how many times the work they must do to be kept
+
+
+BOLD = Step(times=2.0, worth=1.5)
+"""For a server that is far away: a run that is over in seconds is to have its connections within a few."""
+
+CAREFUL = Step(times=1.5, worth=1.1)
+"""Where doubling has not paid, or a server has asked for patience. Less than a tenth more is chance."""
 
 PATIENCE_SECONDS = 30.0
 """How long a size that was found good, or was asked for by a server, is kept before a larger one is tried again."""
@@ -46,6 +58,7 @@ class Size:
         self._most = most
         self.workers = min(FIRST, most)
         self._before = self.workers  # as many as there were in the stretch before
+        self._step = BOLD
         self._rate_before: float | None = None  # work per second of it; None: nothing to hold this one against
         self._patient_until = now
         self._refused_until = now
@@ -60,12 +73,18 @@ class Size:
             return
         rate = (self._bytes + CALL_BYTES * self._calls) / seconds
         most = min(self._most, MOST_OF_LARGE) if self._bytes > LARGE_BYTES * self._calls else self._most
-        if self._rate_before is not None and self.workers > self._before and rate < WORTH * self._rate_before:
+        if (
+            self._rate_before is not None
+            and self.workers > self._before
+            and rate < self._step.worth * self._rate_before
+        ):
             self.workers, self._rate_before = self._before, None
-            self._patient_until = now + PATIENCE_SECONDS
+            if self._step is CAREFUL:
+                self._patient_until = now + PATIENCE_SECONDS
+            self._step = CAREFUL
         elif now >= self._patient_until and self.workers < most:
             self._before, self._rate_before = self.workers, rate
-            self.workers = min(most, self.workers + max(1, self.workers // 2))
+            self.workers = min(most, max(self.workers + 1, int(self.workers * self._step.times)))
         self._begin(now)
 
     def refused(self, now: float) -> None:
@@ -74,6 +93,7 @@ class Size:
             return
         self._refused_until = now + STRETCH_SECONDS
         self.workers = self._before = max(1, self.workers // 2)
+        self._step = CAREFUL
         self._rate_before = None
         self._patient_until = now + PATIENCE_SECONDS
         self._begin(now)

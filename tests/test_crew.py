@@ -39,23 +39,25 @@ def worked(size: Size, rate: Rate, seconds: float, *, start: float = 0.0, each_b
 
 
 def test_workers_grow_while_they_make_it_faster() -> None:
-    """Where each answer is waited for, a few seconds are enough to get from the first number to the most."""
-    assert worked(Size(), waiting, 10) == [FIRST, 12, 18, 27, 40, MOST]
+    """Where each answer is waited for, three seconds are enough to get from the first number to the most."""
+    assert worked(Size(), waiting, 3.5) == [FIRST, 16, 32, MOST]
 
 
 def test_workers_that_bring_nothing_go_back() -> None:
-    """More that do no more work are given up after a stretch, and tried again after half a minute, not before."""
+    """Twice as many that do no more work are given up after a stretch, half as many more too, and these are tried again.
+
+    That is after half a minute, not before.
+    """
     size = Size()
-    assert worked(size, busy, 5) == [FIRST, 12, FIRST]
-    assert worked(size, busy, PATIENCE_SECONDS - 6, start=5) == [FIRST]
+    assert worked(size, busy, 6) == [FIRST, 16, FIRST, 12, FIRST]
+    assert worked(size, busy, PATIENCE_SECONDS - 6, start=6) == [FIRST]
     assert worked(size, busy, 10, start=PATIENCE_SECONDS) == [FIRST, 12, FIRST]
 
 
 def test_growth_ends_where_it_stops_paying() -> None:
-    """A server that answers so many at a time and no more gets hardly more than these."""
+    """A server that answers so many at a time and no more gets hardly more than these: doubled they are given up again."""
     size = Size()
-    worked(size, lambda workers: min(workers, 20) / 0.05, 20)
-    assert size.workers in (18, 27)
+    assert worked(size, lambda workers: min(workers, 20) / 0.05, 20) == [FIRST, 16, 32, 16, 24, 36, 24]
 
 
 def test_a_server_that_asks_for_patience_halves_them() -> None:
