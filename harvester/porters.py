@@ -148,6 +148,8 @@ class Hired:
         if self._process:
             with anyio.CancelScope(shield=True), steps.step("end a process that writes to", os.fsdecode(self._place)):
                 await anyio.to_thread.run_sync(self._process.gone)
+                async with self._sending, self._reading:  # whose turn it was has met the end of the stream
+                    self._process.close()
             log.info("a process beside this one brought %d recordings, and left %d to it", self._brought, self._left)
 
     async def _send(self, batch: Batch) -> None:

@@ -40,6 +40,9 @@ class Standby:
     def gone(self) -> None:
         """Wait until it has ended. Blocks."""
         self._process.wait()
+
+    def close(self) -> None:
+        """Give up the socket to it. An event loop never wakes who waits at one that is closed meanwhile."""
         self.socket.close()
 
 
@@ -60,6 +63,7 @@ def on_standby(*, is_wanted: bool) -> Iterator[Standby | None]:
         if standby:
             standby.kill()
             standby.gone()
+            standby.close()
 
 
 def _environment() -> dict[str, str]:

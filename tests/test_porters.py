@@ -1,5 +1,6 @@
 """Processes that fetch recordings beside the run: they make it faster where one is not enough, and change nothing else."""
 
+import asyncio
 import base64
 import contextlib
 import datetime as dt
@@ -11,6 +12,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -45,6 +47,7 @@ from harvester.porters import (
 )
 from harvester.settle import Settler
 from harvester.spread import permitted_cores, usual_processes
+from harvester.standby import Standby
 from tests.archive.sites import SOUND
 from tests.harvests import Harvests
 from tests.platform.test_certificate import fingerprint
@@ -694,6 +697,39 @@ async def test_a_porter_ends_with_the_run_that_it_works_for(platform: Platform, 
         await process.stdin.aclose()
         assert await process.wait() == 0
     assert digests_in(tmp_path) == {}
+
+
+async def test_who_waits_for_a_porter_that_is_lost_is_told(
+    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, and not after the time that a return may take: though the event loop looks only when all is over."""
+    at_work, over = threading.Event(), threading.Event()
+
+    def work() -> None:
+        at_work.set()
+        over.wait()
+
+    def gone(standby: Standby) -> None:
+        loop.call_soon_threadsafe(work)
+        at_work.wait()
+        kill(standby)
+        was_gone(standby)
+        over.set()
+
+    loop, kill, was_gone = asyncio.get_running_loop(), Standby.kill, Standby.gone
+    sent = errands(platform, tmp_path, saved_ids(platform)[:2])
+    async with hired(platform) as porter:
+        await fetched(porter, sent[:1])
+        os.kill(await first_porter(), signal.SIGSTOP)
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(fetched, porter, sent[1:])
+                await anyio.wait_all_tasks_blocked()
+                with monkeypatch.context() as patched:
+                    patched.setattr(Standby, "kill", lambda _: None)
+                    patched.setattr(Standby, "gone", gone)
+                    patched.setattr(porters, "PATIENCE_SECONDS", 0.0)
+                    await fetched(porter, sent[1:])
 
 
 async def test_so_many_porters_are_tried_and_no_more(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
