@@ -73,11 +73,9 @@ class Size:
             return
         rate = (self._bytes + CALL_BYTES * self._calls) / seconds
         most = min(self._most, MOST_OF_LARGE) if self._bytes > LARGE_BYTES * self._calls else self._most
-        if (
-            self._rate_before is not None
-            and self.workers > self._before
-            and rate < self._step.worth * self._rate_before
-        ):
+        is_whole = self.workers >= self._step.times * self._before  # and not cut short by the most
+        worth = self._step.worth if is_whole else CAREFUL.worth
+        if self._rate_before is not None and self.workers > self._before and rate < worth * self._rate_before:
             self.workers, self._rate_before = self._before, None
             if self._step is CAREFUL:
                 self._patient_until = now + PATIENCE_SECONDS

@@ -43,6 +43,12 @@ def test_workers_grow_while_they_make_it_faster() -> None:
     assert worked(Size(), waiting, 3.5) == [FIRST, 16, 32, MOST]
 
 
+@pytest.mark.parametrize(("most", "found"), [(10, [FIRST, 10]), (20, [FIRST, 16, 20])])
+def test_the_last_step_need_not_bring_more_than_it_can(most: int, found: list[int]) -> None:
+    """Where open files permit a few more and not twice as many, they are kept for what a few more can bring."""
+    assert worked(Size(most), waiting, 10) == found
+
+
 def test_workers_that_bring_nothing_go_back() -> None:
     """Twice as many that do no more work are given up after a stretch, half as many more too, and these are tried again.
 
