@@ -185,3 +185,15 @@ print("made:", [name for name, command in cli.commands.items() if any(flag.name 
 """
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "made: ['plan']"
+
+
+def test_flags_are_made_once() -> None:
+    """However often click asks for them: each stands in the help once."""
+    source = """
+from harvester.cli import cli
+cli(["plan", "--help"], standalone_mode=False)
+names = [flag.name for flag in cli.commands["plan"].params]
+print("more than once:", [name for name in names if names.count(name) > 1])
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "more than once: []"
