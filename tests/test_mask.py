@@ -95,3 +95,9 @@ def test_the_secrets_of_a_link_are_the_long_values_of_its_query() -> None:
     """As they stand there and as they are meant; a page number is none."""
     assert query_values("https://r.example/1?sig=abcdefg%2B1&n=7&flag#x=abcdefghi") == ["abcdefg%2B1", "abcdefg+1"]
     assert query_values("https://r.example/1") == []
+
+
+@pytest.mark.parametrize("separator", list(" ._()/-"))
+def test_no_separator_hides_a_number(separator: str) -> None:
+    """Not a single one of those that people put between digits."""
+    assert masked(f"x{separator.join('498912345')}x", ["+498912345"]) == "x(number)x"

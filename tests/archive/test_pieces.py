@@ -30,6 +30,15 @@ def test_a_single_piece_is_written_whole(tmp_path: Path, size: int) -> None:
         assert file.seek(0, os.SEEK_END) == size
 
 
+def test_a_single_piece_that_is_taken_in_part_is_written_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is nearly full, or a share, may take less of a row than it was given."""
+    row, write = os.urandom(5000), os.write
+    with (tmp_path / "file").open("wb") as file, monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda to, left: write(to, left[:999]))
+        write_all(file.fileno(), [row])
+    assert (tmp_path / "file").read_bytes() == row
+
+
 @given(
     sizes=st.lists(
         st.sampled_from([0, 1, 100, ours.BITE_BYTES - 1, ours.BITE_BYTES, 3 * ours.BITE_BYTES + 7]), max_size=8
