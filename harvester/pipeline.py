@@ -40,9 +40,6 @@ on the disk before a long listing goes on, and enough to keep all workers busy w
 GATHERING_SECONDS = 0.02
 """How long a group waits for more drafts while there is more to do: each costs some waits for the disk, however small it is."""
 
-ENOUGH = 64
-"""Drafts for which nobody waits any longer: what a group costs the disk is shared by so many."""
-
 BATCH = 24
 BATCHES_UNDER_WAY = 8
 """Of a carrier, and the calls in each: enough that it has work while this process is at other things, which takes tens of
@@ -228,7 +225,7 @@ class Pipeline(Generic[Settled, Draft]):
         first = await self._done.get()
         if first is None:
             return []
-        if len(self._todo) and len(self._done) < ENOUGH:  # more will be ready soon
+        if len(self._todo) and len(self._done) < LARGEST_GROUP - 1:  # more will be ready soon
             await anyio.sleep(GATHERING_SECONDS)
         return [first, *self._done.take(LARGEST_GROUP - 1)]
 

@@ -50,6 +50,18 @@ def lines(archive: Path, after: Position | None = None) -> list[Line]:
     return [line for line, _ in ledger.read_from(archive, after or Position())]
 
 
+def test_lines_bear_the_instant_at_which_they_were_written(tmp_path: Path) -> None:
+    """One for those that are written together, and a later one for those that follow."""
+    before = ledger.now_text()
+    add_run(tmp_path, FIRST, [{"event": "pending"}, {"event": "pending"}])
+    between = ledger.now_text()
+    add_run(tmp_path, SECOND, [{"event": "pending"}])
+    first, second, third = [
+        json.loads(raw)["at"] for run_id in (FIRST, SECOND) for raw in ledger_bytes(tmp_path, run_id).splitlines()
+    ]
+    assert before <= first == second <= between <= third <= ledger.now_text()
+
+
 def test_the_chain_goes_on_across_runs(archive: Path) -> None:
     """`seq` counts from 1 across runs; `prev` is the hash of the line before with its newline, 64 zeros at first."""
     raws = [raw for run_id in (FIRST, SECOND, THIRD) for raw in ledger_bytes(archive, run_id).splitlines(keepends=True)]
