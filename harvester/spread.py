@@ -43,7 +43,7 @@ def most_processes(settings: Settings) -> int:
 
 def is_likely(settings: Settings, *, is_first: bool) -> bool:
     """Whether a run will most likely have so much to fetch that one process is not enough: the first of an archive, as a rule."""
-    fetches = settings.recordings and not settings.dry_run and settings.limit is None
+    fetches = settings.recordings and not settings.dry_run and settings.limit is None and settings.workers != 1
     return is_first and fetches and most_processes(settings) > 1
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -86,3 +87,11 @@ def test_streams_that_are_closed_change_nothing(closed: str) -> None:
     line = f'exec "$0" -c "$1" "sys.exit(3)" {closed}'
     done = subprocess.run(["sh", "-c", line, sys.executable, PROGRAM], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (3, b"")
+
+
+def test_a_ctrl_c_while_it_is_loaded_is_one_line(tmp_path: Path) -> None:
+    """It ends as it does later: with a word and 130, and no traceback."""
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    command = [sys.executable, "-m", "harvester", "--help"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (130, b"harvester: interrupted\n")

@@ -73,6 +73,8 @@ async def test_the_first_run_of_an_archive_has_one_before_it_lists(harvests: Har
         ({"recordings": False}, True, False),
         ({"dry_run": True}, True, False),
         ({"limit": 500}, True, False),
+        ({"workers": 1}, True, False),
+        ({"workers": 2}, True, True),
         ({"bandwidth": 10**9}, True, False),
     ],
 )
