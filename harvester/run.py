@@ -37,7 +37,7 @@ from harvester.model import Call, Outcome, Query, RawPage
 from harvester.needs import Rules, Todo, sift
 from harvester.opening import check_platform, open_api, porters_of, recordings_of, warnings_of
 from harvester.outset import alarms_after, archive_for, course_of, known_of, shows_erased_of, stager_for
-from harvester.pipeline import Draft, Pipeline, Settled, Sift
+from harvester.pipeline import LARGEST_GROUP, Draft, Pipeline, Settled, Sift
 from harvester.place import local_state
 from harvester.platform.api import Api, KeepPage
 from harvester.progress import Progress
@@ -197,7 +197,11 @@ class _Run:
         if pipeline.failure or self._signals.received is not None:
             return pipeline.failure
         return await commit_gone(
-            course.lost, archive.commit_from_loop, self._count, lambda: self._signals.received is not None
+            course.lost,
+            LARGEST_GROUP,
+            archive.commit_from_loop,
+            self._count,
+            lambda: self._signals.received is not None,
         )
 
     def _keeper(self, archive: Archive, checkpoint: Checkpoint) -> KeepPage:

@@ -15,9 +15,6 @@ from harvester.archive.told import held
 from harvester.errors import HarvestError
 from harvester.model import Entry, Outcome, State
 
-MOST_TOGETHER = 256
-"""Drafts in a group, as many as a pipeline commits together."""
-
 DELETED = "the platform has the call no more; what the archive holds of it stays"
 DELETED_AND_ERASED = "the platform has the call no more; the archive has erased what it held of it"
 
@@ -34,16 +31,20 @@ def gone_draft(entry: Entry) -> Draft:
 
 async def commit_gone(
     lost: Sequence[Entry],
+    most: int,
     commit: Callable[[Sequence[Draft]], Awaitable[list[Outcome]]],
     on_outcome: Callable[[Outcome], None],
     is_stopped: Callable[[], bool],
 ) -> HarvestError | None:
-    """Commit in groups that calls are gone, until it is to stop. Return the error that ends the run, if one does."""
-    for start in range(0, len(lost), MOST_TOGETHER):
+    """Commit in groups of at `most` so many that calls are gone, until it is to stop.
+
+    Return the error that ends the run, if one does.
+    """
+    for start in range(0, len(lost), most):
         if is_stopped():
             break
         try:
-            outcomes = await commit([gone_draft(entry) for entry in lost[start : start + MOST_TOGETHER]])
+            outcomes = await commit([gone_draft(entry) for entry in lost[start : start + most]])
         except HarvestError as error:
             return error
         for outcome in outcomes:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from harvester.archive.stage import Draft
-from harvester.archive.tidings import MOST_TOGETHER, commit_gone
+from harvester.archive.tidings import commit_gone
 from harvester.errors import HarvestError, StorageError
 from harvester.model import Entry, Outcome, State
 
+MOST = 3
 LOST = [
     Entry(
         id=str(number),
@@ -20,7 +21,7 @@ LOST = [
         left=False,
         reason=None,
     )
-    for number in range(2 * MOST_TOGETHER + 1)
+    for number in range(2 * MOST + 1)
 ]
 
 
@@ -42,7 +43,7 @@ class Committed:
     async def all(self, *, until: int = len(LOST)) -> HarvestError | None:
         """Commit that all are gone, until so many outcomes are told."""
         return await commit_gone(
-            LOST, self.commit, lambda outcome: self.told.append(outcome.id), lambda: len(self.told) >= until
+            LOST, MOST, self.commit, lambda outcome: self.told.append(outcome.id), lambda: len(self.told) >= until
         )
 
 
@@ -50,7 +51,7 @@ async def test_calls_that_are_gone_are_committed_in_groups() -> None:
     """All of them, in their order, each told once."""
     committed = Committed()
     assert await committed.all() is None
-    assert committed.sizes == [MOST_TOGETHER, MOST_TOGETHER, 1]
+    assert committed.sizes == [MOST, MOST, 1]
     assert committed.told == [entry.id for entry in LOST]
 
 
@@ -58,12 +59,12 @@ async def test_a_run_that_is_stopped_commits_no_further_group() -> None:
     """What is told by then is committed."""
     committed = Committed()
     assert await committed.all(until=1) is None
-    assert committed.sizes == [MOST_TOGETHER]
-    assert len(committed.told) == MOST_TOGETHER
+    assert committed.sizes == [MOST]
+    assert len(committed.told) == MOST
 
 
 async def test_what_ends_the_run_is_returned() -> None:
     """So that its ledger is closed by whoever has it."""
     committed = Committed(most=1)
     assert str(await committed.all()) == "no room"
-    assert len(committed.told) == MOST_TOGETHER
+    assert len(committed.told) == MOST
