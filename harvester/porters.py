@@ -4,8 +4,8 @@ In:   what was settled, and what that cost; batches of errands.  Out: another po
 
 A run waits for servers most of the time, and one process is enough. Where the servers are quicker than one of Python's
 interpreters (a platform in the same building, small recordings) it is the processor that is waited for, of which the machine
-may have more. Whether it is so is measured: by the share of the time in which this process, or one
-that fetches beside it, was at work.
+may have more. Whether it is so is measured: by the share of the time in which this process, or one that fetches beside it, was
+at work.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Hired:
             from anyio.streams.buffered import BufferedByteReceiveStream  # here, because most runs need no porter
 
             self._place = batch.errands[0].place
-            log.info("one process is not enough: another one begins, and fetches recordings beside this one")
+            log.info("one process is not enough: another one fetches recordings beside this one")
             self._process = self._process or Standby()
             self._stream = await UNIXSocketStream.from_socket(self._process.socket)
             self._returns = BufferedByteReceiveStream(self._stream)
