@@ -23,7 +23,7 @@ from pathlib import Path
 
 from archive_figures import million, nightly
 from export_figures import export
-from limit_figures import latency, memory
+from limit_figures import LATENCY_CALLS, latency, memory
 from listing_figures import budget, overlap
 from nginx_site import nginx_path
 from proportion_figures import proportion, verify
@@ -37,7 +37,7 @@ CALLS = {
     "overlap": 2_000,
     "million": 1_000_000,
     "nightly": 1_000_000,
-    "latency": 2_000,
+    "latency": LATENCY_CALLS,
     "memory": 100_000,
     "verify": 2_000,
     "proportion": 100_000,
