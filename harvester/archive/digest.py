@@ -45,6 +45,8 @@ LISTS = ("repr-digest", "content-digest", "digest", "x-goog-hash")
 SINGLE = {"x-amz-checksum-sha256": "sha256", "x-amz-checksum-sha1": "sha1", "content-md5": "md5"}
 """Headers that hold one value."""
 
+OFFERS = frozenset((*LISTS, *SINGLE))
+
 OF_BODY = frozenset({"content-digest", "content-md5", "x-amz-checksum-sha256", "x-amz-checksum-sha1"})
 """Headers that speak of the body of this one answer, which is a part of the recording where the status is 206."""
 
@@ -69,7 +71,9 @@ def promised(headers: Mapping[str, str], status: int = 200) -> Digest | None:
     `headers` bear names in lower case, and several lines of one name joined by commas. A digest that is returned and does not
     match means that the bytes are not those that the server meant to send.
     """
-    found = [] if _was_packed(headers) else list(_all(headers, status))
+    if OFFERS.isdisjoint(headers) or _was_packed(headers):
+        return None
+    found = _all(headers, status)
     return min(found, key=lambda digest: list(ALGORITHMS).index(digest.algorithm), default=None)
 
 

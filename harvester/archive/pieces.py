@@ -27,15 +27,16 @@ Piece = bytes | bytearray | memoryview
 
 def write_all(file: int, pieces: Sequence[bytes | bytearray]) -> None:
     """Write all pieces to an open file, however few bytes of them the system takes at a time. Raises OSError."""
-    if len(pieces) == 1 and len(pieces[0]) <= BITE_BYTES:  # a row, a transcript
-        _write_rest(file, memoryview(pieces[0]))
-        return
-    for bite in bites(pieces):
+    # A row, a transcript, a small recording: nothing to cut.
+    is_bite = 0 < len(pieces) <= AT_ONCE and sum(map(len, pieces)) <= BITE_BYTES
+    for bite in (pieces,) if is_bite else bites(pieces):
         written = os.writev(file, bite) if hasattr(os, "writev") else 0
         for each in bite:
             if written < len(each):
                 _write_rest(file, memoryview(each)[written:])
-            written = max(0, written - len(each))
+                written = 0
+            else:
+                written -= len(each)
 
 
 def bites(pieces: Sequence[bytes | bytearray]) -> Iterator[list[Piece]]:

@@ -30,13 +30,36 @@ def test_a_single_piece_is_written_whole(tmp_path: Path, size: int) -> None:
         assert file.seek(0, os.SEEK_END) == size
 
 
-def test_a_single_piece_that_is_taken_in_part_is_written_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that is nearly full, or a share, may take less of a row than it was given."""
-    row, write = os.urandom(5000), os.write
+@pytest.mark.parametrize("most", [1, 999, 5000, 5001, 7777, 10_000])
+@pytest.mark.parametrize("sizes", [[5000], [0, 5000, 5000, 0, 1, 300_000, 20], [3] * 2000])
+def test_what_is_taken_in_part_is_written_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: list[int], most: int
+) -> None:
+    """A disk that is nearly full, or a share, may take less than it was given, also within a piece."""
+    pieces, write = [os.urandom(size) for size in sizes], os.write
     with (tmp_path / "file").open("wb") as file, monkeypatch.context() as patched:
-        patched.setattr(os, "write", lambda to, left: write(to, left[:999]))
-        write_all(file.fileno(), [row])
-    assert (tmp_path / "file").read_bytes() == row
+        patched.setattr(os, "write", lambda to, left: write(to, left[:most]))
+        patched.setattr(os, "writev", lambda to, bite: write(to, b"".join(bite)[:most]))
+        write_all(file.fileno(), pieces)
+    assert (tmp_path / "file").read_bytes() == b"".join(pieces)
+
+
+@pytest.mark.parametrize("sizes", [[10**6], [70_000] * 3, [1] * 2000])
+def test_no_call_is_given_more_than_a_bite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: list[int]) -> None:
+    """Neither many bytes nor many pieces."""
+    given_bytes, given_pieces, writev = [], [], os.writev
+
+    def noting(to: int, bite: list[bytes]) -> int:
+        given_bytes.append(sum(map(len, bite)))
+        given_pieces.append(len(bite))
+        return writev(to, bite)
+
+    with (tmp_path / "file").open("wb") as file, monkeypatch.context() as patched:
+        patched.setattr(os, "writev", noting)
+        write_all(file.fileno(), [bytes(size) for size in sizes])
+    assert sum(given_bytes) == sum(sizes)
+    assert max(given_bytes) <= ours.BITE_BYTES
+    assert max(given_pieces) <= ours.AT_ONCE
 
 
 @given(

@@ -129,6 +129,7 @@ def test_of_several_heads_the_last_one_counts() -> None:
         "HTTP/1.1 2000 OK\n",
         "HTTP/1.1 OK\n",
         "HTTP/1.1 200 OK\nX",
+        "HTTP/1.1 200 OK\nX: 1",
         "HTTP/1.1 404 Not Found\nHTTP/1.1 200 OK: x\nContent-Length: 5\n",
         "HTTP/1.1 200 OK\nno colon\n",
         "HTTP/1.1 200 OK\nX: 1\n folded\n",
@@ -171,3 +172,5 @@ def test_what_is_longer_than_others_read_is_none() -> None:
     assert not origin_of(f"https://rec.example/{'a' * (LONGEST - 19)}")
     assert read_head(lines(f"HTTP/1.1 200 OK\nX: {'a' * (LONGEST - 5)}\n"))
     assert not read_head(lines(f"HTTP/1.1 200 OK\nX: {'a' * (LONGEST - 4)}\n"))
+    assert read_head(lines(f"HTTP/1.1 200 {'a' * (LONGEST - 15)}\n"))
+    assert not read_head(lines(f"HTTP/1.1 200 {'a' * (LONGEST - 14)}\n"))
