@@ -25,7 +25,7 @@ from anyio.abc import TaskGroup
 from harvester.channel import Channel
 from harvester.crew import Crew
 from harvester.errors import HarvestError, NotKeptError, StorageError
-from harvester.model import Call, Outcome
+from harvester.model import Call, Outcome, State
 from harvester.needs import Todo
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,9 @@ on the disk before a long listing goes on, and enough to keep all workers busy w
 
 GATHERING_SECONDS = 0.02
 """How long a group waits for more drafts while there is more to do: each costs some waits for the disk, however small it is."""
+
+HELD_SECONDS = 0.1
+"""How long the listing waits, once, for the first recording to be on the disk: helpers empty the queue before it is."""
 
 BATCH = 24
 BATCHES_UNDER_WAY = 8
@@ -108,6 +111,8 @@ class Pipeline(Generic[Settled, Draft]):
         self._carrier = carrier
         self._todo = Channel[Todo](min(2 * crew.most, MOST_WAITING))
         self._done = Channel[Done[Settled]](2 * LARGEST_GROUP)
+        self._is_first = True  # whether no group has been gathered yet
+        self._shown = anyio.Event()  # set once a recording is on the disk, or was waited for long enough
         self._carrying = 0  # batches that may be under way
         self._grace_seconds = grace_seconds
         self._working = anyio.CancelScope()
@@ -146,6 +151,10 @@ class Pipeline(Generic[Settled, Draft]):
                 self._on_outcome(outcome)
             if todo:
                 await self._todo.put(todo)
+                if not self._shown.is_set() and any(each.needs.fetch for each in todo):
+                    with anyio.move_on_after(HELD_SECONDS):
+                        await self._shown.wait()
+                    self._shown.set()
             return not self.stopping
 
         try:
@@ -225,8 +234,9 @@ class Pipeline(Generic[Settled, Draft]):
         first = await self._done.get()
         if first is None:
             return []
-        if len(self._todo) and len(self._done) < LARGEST_GROUP - 1:  # more will be ready soon
+        if not self._is_first and len(self._todo) and len(self._done) < LARGEST_GROUP - 1:  # more will be ready soon
             await anyio.sleep(GATHERING_SECONDS)
+        self._is_first = False
         return [first, *self._done.take(LARGEST_GROUP - 1)]
 
     async def _commit_group(self, group: list[Done[Settled]]) -> None:
@@ -245,6 +255,8 @@ class Pipeline(Generic[Settled, Draft]):
         """Commit what there is. Whatever fails later, these calls have their outcomes."""
         for outcome in await self._commit(drafts) if drafts else ():
             self._on_outcome(outcome)
+            if outcome.recording is State.SAVED:
+                self._shown.set()
 
     async def _staged(self, group: list[Done[Settled]]) -> tuple[list[Draft], list[Done[Settled]]]:
         """Stage a group; return the drafts, and whose files the storage did not keep."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -34,6 +35,11 @@ before a porter has begun."""
 
 BUSY = 0.85
 """The share of the time in which a process is at work that has more to do than it can."""
+
+FEWEST_SEEN = 8
+QUICK_SECONDS = 0.01
+"""So many small recordings, one of which took no longer than that, and who is on standby is called without a look: from such a
+server they come faster than one process can take them, and there is nothing to wait for."""
 
 PATIENCE_SECONDS = 60.0
 """How long a return may take after the one before: a hundredth of a second where porters are worth it. For what is slow the
@@ -218,6 +224,8 @@ class Porters:
         self._on_lost = on_lost
         self._hired: list[Hired] = []
         self._pressure = Pressure(time.monotonic(), time.process_time())
+        self._came = 0
+        self._quickest_seconds = math.inf
 
     async def __aenter__(self) -> Porters:
         """None begins before it is needed."""
@@ -232,20 +240,21 @@ class Porters:
         for each in self._hired:
             await each.gone()
 
-    def count(self, recording_bytes: int) -> None:
-        """Count a call that was fetched. Large recordings a porter would leave to the run, and they call for none."""
+    def count(self, recording_bytes: int, seconds: float = math.inf) -> None:
+        """Count a call that was fetched, and how long it took. Large recordings a porter would leave to the run; they call for
+        none.
+        """
         if recording_bytes < SPOOL_BYTES:
             self._pressure.count(recording_bytes)
+            self._came += 1
+            self._quickest_seconds = min(seconds, self._quickest_seconds)
 
     def one_more(self) -> Hired | None:
         """Return a further porter where one is needed. To be asked often: it looks seldom.
 
         None comes any more where a server has asked one for patience, one could bring nothing at all, or so many were of no use.
         """
-        if not self._pressure.is_due:
-            return None
-        spent = time.process_time(), *(each.cpu_seconds for each in self._hired)
-        if not self._pressure.look(time.monotonic(), *spent):
+        if not (self._is_obvious or self._is_seen()):
             return None
         working = sum(each.is_open for each in self._hired)
         useless = len(self._hired) - working
@@ -255,6 +264,16 @@ class Porters:
         self._hired.append(Hired(self._terms, self._standby, on_gone=self._on_gone, on_lost=self._on_lost))
         self._standby = None
         return self._hired[-1]
+
+    @property
+    def _is_obvious(self) -> bool:
+        return self._standby is not None and self._came >= FEWEST_SEEN and self._quickest_seconds < QUICK_SECONDS
+
+    def _is_seen(self) -> bool:
+        if not self._pressure.is_due:
+            return False
+        spent = time.process_time(), *(each.cpu_seconds for each in self._hired)
+        return self._pressure.look(time.monotonic(), *spent)
 
     @property
     def any_open(self) -> bool:

@@ -9,6 +9,7 @@ key is refused.
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -84,7 +85,7 @@ class Settler:
         received, failure = await self._received(call, entry) if needs.fetch else (None, None)
         intake = Intake(call=call, entry=entry, needs=needs, received=received, failure=failure)
         if needs.fetch:
-            self._count(intake.unwritten_bytes)
+            self._count(intake.unwritten_bytes, received.transfer if received else None)
         if not self._stager.is_quick(intake.unwritten_bytes, helped=self._is_helped):
             return await self._staged_by_thread(intake)
         if self._waiting_bytes + intake.unwritten_bytes > MOST_WAITING_BYTES:
@@ -121,10 +122,11 @@ class Settler:
         received = Received(part=part, judge=judge, transfer=brought.transfer)
         return Intake(call=todo.call, entry=todo.entry, needs=todo.needs, received=received)
 
-    def _count(self, recording_bytes: int) -> None:
+    def _count(self, recording_bytes: int, transfer: Transfer | None = None) -> None:
         self._crew.settled(recording_bytes)
         if self._porters:
-            self._porters.count(recording_bytes)
+            seconds = (transfer.finished_at - transfer.started_at).total_seconds() if transfer else math.inf
+            self._porters.count(recording_bytes, seconds)
 
     async def stage(self, group: Sequence[Draft | Intake]) -> list[Draft | NotKeptError]:
         """Write the files of those calls of a group that have none yet; return a draft for each, or why to `settle` it again.

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import math
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,6 +29,12 @@ def calls(count: int) -> list[Call]:
     return [read_call(json.dumps({"id": number}).encode()) for number in range(count)]
 
 
+def recorded(count: int) -> list[Call]:
+    """The same, each with a recording."""
+    rows = ({"id": number, "status": "completed", "recording_url": "https://rec.example/1"} for number in range(count))
+    return [read_call(json.dumps(row).encode()) for row in rows]
+
+
 def todo(call: Call) -> Todo:
     """A call of which nothing is held."""
     return Todo(call, None, decide(call, None, Rules(), dt.datetime.now(dt.UTC)))
@@ -49,6 +56,7 @@ class Bench:
         self.again: list[int] = []
         self._at_commit = threading.Lock()
         self.unstaged: dict[str, list[Exception]] = {}  # what staging raises, one after the other
+        self.recordings: dict[str, State] = {}  # of those that are not saved
         self.porters: list[Porter] = []  # each is given out once it is asked for
         self.pipeline = Pipeline[int, str](
             sift=self._sift,
@@ -105,7 +113,7 @@ class Bench:
             if "commit" in self.once:
                 raise self.once.pop("commit")
             self.groups.append(list(drafts))
-            return [outcome(each) for each in drafts]
+            return [outcome(each, self.recordings.get(each, State.SAVED)) for each in drafts]
         finally:
             self._at_commit.release()
 
@@ -133,9 +141,9 @@ class Porter:
         return [None if self.leaves(todo.call) else int(todo.call.id) for todo in todos]
 
 
-def outcome(call_id: str) -> Outcome:
-    """The outcome of a call that is saved."""
-    return Outcome(id=call_id, recording=State.SAVED, transcript=State.SAVED)
+def outcome(call_id: str, recording: State = State.SAVED) -> Outcome:
+    """The outcome of a call."""
+    return Outcome(id=call_id, recording=recording, transcript=State.SAVED)
 
 
 def pages_of(listed: list[Call], size: int = 10) -> Callable[[Emit], Awaitable[None]]:
@@ -231,6 +239,62 @@ async def test_drafts_are_committed_in_groups() -> None:
     assert max(map(len, bench.groups)) == LARGEST_GROUP
 
 
+async def test_the_first_call_waits_for_no_group_and_later_ones_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes first is on the disk at once; after it calls gather while there is more to do."""
+    monkeypatch.setattr("harvester.pipeline.GATHERING_SECONDS", 0.2)
+    bench = Bench(workers=1)
+    await bench.pipeline.run(pages_of(calls(3000)))
+    assert len(bench.groups[0]) <= 2
+    assert len(bench.groups) <= 3 + 2400 // LARGEST_GROUP  # one after each commit would be hundreds
+
+
+async def test_the_listing_goes_on_once_a_recording_is_on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not sooner, though helpers have emptied the queue: the first one that is saved counts, whatever comes before it."""
+    monkeypatch.setattr("harvester.pipeline.HELD_SECONDS", math.inf)
+    bench = Bench(workers=1)
+    bench.recordings = {"0": State.ABSENT, "1": State.FAILED}
+    at_second_page = Counter[str]()
+
+    async def produce(emit: Emit) -> None:
+        await emit(recorded(4))
+        at_second_page.update(bench.outcomes)
+        await emit(recorded(60)[4:])
+
+    with anyio.fail_after(10):
+        await bench.pipeline.run(produce)
+    assert at_second_page["2"] == 1
+    assert bench.outcomes.total() == 60
+
+
+async def test_a_slow_disk_does_not_hold_the_listing_back() -> None:
+    """It waits for the first recording for a moment, and then for none."""
+    bench = Bench()
+    bench.may_commit.clear()
+
+    async def produce(emit: Emit) -> None:
+        await emit(recorded(4))
+        assert not bench.outcomes
+        bench.may_commit.set()
+        await emit(recorded(60)[4:])
+
+    await bench.pipeline.run(produce)
+    assert bench.outcomes.total() == 60
+
+
+async def test_the_listing_waits_for_no_recording_where_none_is_to_come() -> None:
+    """Rows and transcripts are on the disk in no time, and nobody looks for them first."""
+    bench = Bench()
+    bench.may_commit.clear()
+
+    async def produce(emit: Emit) -> None:
+        with anyio.fail_after(0):  # it may turn to others, and not wait for them
+            await emit(calls(3))
+        bench.may_commit.set()
+
+    await bench.pipeline.run(produce)
+    assert bench.outcomes.total() == 3
+
+
 async def test_a_storage_error_ends_everything() -> None:
     """When a group cannot be committed, no later one is, nothing more is taken, and the error is in `failure`."""
     bench = Bench()
@@ -269,14 +333,14 @@ async def test_what_one_call_of_a_group_did_not_keep_is_settled_once_more() -> N
 
 async def test_a_call_and_then_its_group_not_kept_are_settled_once_more() -> None:
     """One that was not kept while its group was staged is settled again with the group, and only once."""
-    bench = Bench(workers=1)
+    bench = Bench()
     bench.unstaged["0"] = [NotKeptError("device")]
     bench.once["commit"] = NotKeptError("device")
-    bench.may_commit.clear()
+    bench.may_settle = anyio.Event()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(bench.pipeline.run, pages_of(calls(4), 4))
         await wait_all_tasks_blocked()
-        bench.may_commit.set()
+        bench.may_settle.set()  # all four at once: one group
     assert bench.outcomes == Counter(call.id for call in calls(4))
     assert bench.pipeline.failure is None
     assert bench.again[0] == 1

@@ -12,13 +12,14 @@ import msgspec
 import pytest
 
 from harvester.accounts import Meant
+from harvester.archive.pieces import SPOOL_BYTES
 from harvester.crew import FIRST
 from harvester.demo.faults import Fault
 from harvester.demo.server import Platform
 from harvester.errands import Batch
 from harvester.errors import AuthError
 from harvester.layers import resolve
-from harvester.porters import Porters
+from harvester.porters import FEWEST_SEEN, QUICK_SECONDS, Porters
 from harvester.report import Account
 from harvester.rounds import run_each
 from harvester.settings import Settings
@@ -103,6 +104,37 @@ async def test_who_is_on_standby_is_hired_first(platform: Platform, tmp_path: Pa
                 assert set(before) <= set(porters_now())
         assert porters_now() == []
     assert porters_now() == []
+
+
+async def test_who_is_on_standby_is_called_once_recordings_are_seen_to_come_fast(platform: Platform) -> None:
+    """Small ones, of which one took next to no time; from a server further away they come no faster for it, and large ones would
+    be left. Without anybody on standby it is looked first.
+    """
+    soon, late = QUICK_SECONDS / 2, QUICK_SECONDS
+    for seconds, size_bytes, is_there, is_called in (
+        ([*[late] * (FEWEST_SEEN - 1), soon], 1, True, True),
+        ([soon, *[late] * (FEWEST_SEEN - 1)], 1, True, True),
+        ([late] * 2 * FEWEST_SEEN, 1, True, False),
+        ([soon] * (FEWEST_SEEN - 1), 1, True, False),
+        ([soon] * FEWEST_SEEN, SPOOL_BYTES, True, False),
+        ([soon] * FEWEST_SEEN, 1, False, False),
+    ):
+        with on_standby(is_wanted=is_there) as standby:
+            async with porters_with(platform, standby) as some:
+                for each in seconds:
+                    assert some.one_more() is None
+                    some.count(size_bytes, each)
+                assert (some.one_more() is not None) is is_called
+                assert some.one_more() is None
+
+
+async def test_the_settler_tells_how_fast_recordings_come(harvests: Harvests) -> None:
+    """A first run with a few small ones from a server at hand is helped from its first page on."""
+    command = [sys.executable, "-m", "harvester", "run", "--quiet", "--processes", "2"]
+    await anyio.run_process(command, env={**os.environ, **harvests.environment})
+    (log,) = harvests.state.rglob("*.log")
+    (count,) = re.findall(r"brought (\d+) recordings, and left 0", log.read_text())
+    assert int(count) > 10
 
 
 async def test_a_run_that_needs_one_calls_who_is_on_standby(harvests: Harvests) -> None:
