@@ -110,7 +110,10 @@ def served_late(late: Late) -> Iterator[Served]:
             raise SystemExit(f"the server of late recordings ended with {process.wait()}; its lines above tell why")
         yield served
         process.stdin.close()
-        told = msgspec.json.decode(process.stdout.readline(), type=Served)
+        line = process.stdout.readline()
+        if not line:
+            raise SystemExit("the server of late recordings did not last; its lines above tell why")
+        told = msgspec.json.decode(line, type=Served)
         for name in Served.__struct_fields__:
             setattr(served, name, getattr(told, name))
 

@@ -5,14 +5,13 @@ In:   what was settled, and what that cost; batches of errands.  Out: another po
 A run waits for servers most of the time, and one process is enough. Where the servers are quicker than one of Python's
 interpreters (a platform in the same building, small recordings) it is the processor that is waited for, of which the machine
 may have more. Whether it is so is measured: by the share of the time in which this process, or one that fetches beside it, was
-at work.
+at work; and where somebody is on standby already, by how fast the first recordings came.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -36,10 +35,11 @@ before a porter has begun."""
 BUSY = 0.85
 """The share of the time in which a process is at work that has more to do than it can."""
 
-FEWEST_SEEN = 8
-QUICK_SECONDS = 0.01
-"""So many small recordings, one of which took no longer than that, and who is on standby is called without a look: from such a
-server they come faster than one process can take them, and there is nothing to wait for."""
+FEWEST_QUICK = 8
+QUICK_SECONDS = 0.02
+"""Who is on standby is called without a look once so many small recordings came at the first attempt and within that time, and
+more calls went so than otherwise. Even the eight workers of the beginning keep a processor busy with a third of it, and a look
+comes after 64 calls, which another process would have fetched meanwhile."""
 
 PATIENCE_SECONDS = 60.0
 """How long a return may take after the one before: a hundredth of a second where porters are worth it. For what is slow the
@@ -163,7 +163,7 @@ class Hired:
             from anyio.streams.buffered import BufferedByteReceiveStream  # here, because most runs need no porter
 
             self._place = batch.errands[0].place
-            log.info("one process is not enough: another one fetches recordings beside this one")
+            log.info("another process fetches recordings beside this one")
             self._process = self._process or Standby()
             self._stream = await UNIXSocketStream.from_socket(self._process.socket)
             self._returns = BufferedByteReceiveStream(self._stream)
@@ -224,8 +224,7 @@ class Porters:
         self._on_lost = on_lost
         self._hired: list[Hired] = []
         self._pressure = Pressure(time.monotonic(), time.process_time())
-        self._came = 0
-        self._quickest_seconds = math.inf
+        self._quick = self._other = 0  # calls that were fetched, or failed
 
     async def __aenter__(self) -> Porters:
         """None begins before it is needed."""
@@ -240,21 +239,26 @@ class Porters:
         for each in self._hired:
             await each.gone()
 
-    def count(self, recording_bytes: int, seconds: float = math.inf) -> None:
-        """Count a call that was fetched, and how long it took. Large recordings a porter would leave to the run; they call for
-        none.
+    def count(self, recording_bytes: int, seconds: float | None = None) -> None:
+        """Count a call that was fetched; `seconds` is how long it took at its first attempt, if that sufficed.
+
+        Large recordings a porter would leave to the run, and they call for none.
         """
-        if recording_bytes < SPOOL_BYTES:
+        is_small = recording_bytes < SPOOL_BYTES
+        if is_small:
             self._pressure.count(recording_bytes)
-            self._came += 1
-            self._quickest_seconds = min(seconds, self._quickest_seconds)
+        is_quick = is_small and seconds is not None and seconds < QUICK_SECONDS
+        self._quick += is_quick
+        self._other += not is_quick
 
     def one_more(self) -> Hired | None:
         """Return a further porter where one is needed. To be asked often: it looks seldom.
 
         None comes any more where a server has asked one for patience, one could bring nothing at all, or so many were of no use.
         """
-        if not (self._is_obvious or self._is_seen()):
+        if self._is_obvious:
+            self._look()  # the next one is not called for what this process did alone
+        elif not (self._pressure.is_due and self._look()):
             return None
         working = sum(each.is_open for each in self._hired)
         useless = len(self._hired) - working
@@ -267,11 +271,9 @@ class Porters:
 
     @property
     def _is_obvious(self) -> bool:
-        return self._standby is not None and self._came >= FEWEST_SEEN and self._quickest_seconds < QUICK_SECONDS
+        return self._standby is not None and self._quick >= FEWEST_QUICK and self._quick > self._other
 
-    def _is_seen(self) -> bool:
-        if not self._pressure.is_due:
-            return False
+    def _look(self) -> bool:
         spent = time.process_time(), *(each.cpu_seconds for each in self._hired)
         return self._pressure.look(time.monotonic(), *spent)
 

@@ -9,7 +9,6 @@ key is refused.
 from __future__ import annotations
 
 import logging
-import math
 import re
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -125,7 +124,8 @@ class Settler:
     def _count(self, recording_bytes: int, transfer: Transfer | None = None) -> None:
         self._crew.settled(recording_bytes)
         if self._porters:
-            seconds = (transfer.finished_at - transfer.started_at).total_seconds() if transfer else math.inf
+            is_first = transfer is not None and transfer.attempts == 1
+            seconds = (transfer.finished_at - transfer.started_at).total_seconds() if transfer and is_first else None
             self._porters.count(recording_bytes, seconds)
 
     async def stage(self, group: Sequence[Draft | Intake]) -> list[Draft | NotKeptError]:

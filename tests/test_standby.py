@@ -11,15 +11,16 @@ import anyio
 import msgspec
 import pytest
 
+from harvester import porters
 from harvester.accounts import Meant
 from harvester.archive.pieces import SPOOL_BYTES
-from harvester.crew import FIRST
+from harvester.crew import CALL_BYTES, FIRST
 from harvester.demo.faults import Fault
 from harvester.demo.server import Platform
 from harvester.errands import Batch
 from harvester.errors import AuthError
 from harvester.layers import resolve
-from harvester.porters import FEWEST_SEEN, QUICK_SECONDS, Porters
+from harvester.porters import FEWEST_QUICK, QUICK_SECONDS, Porters
 from harvester.report import Account
 from harvester.rounds import run_each
 from harvester.settings import Settings
@@ -106,26 +107,70 @@ async def test_who_is_on_standby_is_hired_first(platform: Platform, tmp_path: Pa
     assert porters_now() == []
 
 
-async def test_who_is_on_standby_is_called_once_recordings_are_seen_to_come_fast(platform: Platform) -> None:
-    """Small ones, of which one took next to no time; from a server further away they come no faster for it, and large ones would
-    be left. Without anybody on standby it is looked first.
+SOON, LATE = QUICK_SECONDS / 2, QUICK_SECONDS
+LARGE = (SPOOL_BYTES, SOON)
+FAILED = (0, None)
+
+
+@pytest.mark.parametrize(
+    ("came", "is_called"),
+    [
+        ([(1, SOON)] * FEWEST_QUICK, True),
+        ([(1, SOON)] * (FEWEST_QUICK - 1), False),
+        ([(1, LATE)] * 40, False),
+        ([LARGE] * 40, False),
+        ([FAILED] * 40, False),
+        ([*[(1, LATE), LARGE, FAILED] * 3, *[(1, SOON)] * 9], False),
+        ([*[(1, LATE), LARGE, FAILED] * 3, *[(1, SOON)] * 10], True),
+    ],
+)
+async def test_who_is_on_standby_is_called_once_most_recordings_are_seen_to_come_fast(
+    platform: Platform, came: list[tuple[int, float | None]], is_called: bool
+) -> None:
+    """Small ones, at once. From a server further away they come no faster for it, and large ones would be left.
+
+    Without anybody on standby it is looked first how busy this process is.
     """
-    soon, late = QUICK_SECONDS / 2, QUICK_SECONDS
-    for seconds, size_bytes, is_there, is_called in (
-        ([*[late] * (FEWEST_SEEN - 1), soon], 1, True, True),
-        ([soon, *[late] * (FEWEST_SEEN - 1)], 1, True, True),
-        ([late] * 2 * FEWEST_SEEN, 1, True, False),
-        ([soon] * (FEWEST_SEEN - 1), 1, True, False),
-        ([soon] * FEWEST_SEEN, SPOOL_BYTES, True, False),
-        ([soon] * FEWEST_SEEN, 1, False, False),
-    ):
+    for is_there in (True, False):
         with on_standby(is_wanted=is_there) as standby:
             async with porters_with(platform, standby) as some:
-                for each in seconds:
+                for size_bytes, seconds in came:
                     assert some.one_more() is None
-                    some.count(size_bytes, each)
-                assert (some.one_more() is not None) is is_called
+                    some.count(size_bytes, seconds)
+                assert (some.one_more() is not None) is (is_called and is_there)
                 assert some.one_more() is None
+
+
+async def test_who_is_called_next_is_called_for_what_was_seen_since(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What this process had to do alone says nothing of what two have to do."""
+    monkeypatch.setattr(porters, "STRETCH_BYTES", 2 * FEWEST_QUICK * CALL_BYTES)
+    monkeypatch.setattr(porters, "BUSY", 0.0)
+    with on_standby(is_wanted=True) as standby:
+        async with porters_with(platform, standby) as some:
+            for _ in range(FEWEST_QUICK):
+                some.count(0, SOON)
+            assert some.one_more()
+            for _ in range(2 * FEWEST_QUICK - 1):
+                some.count(0, SOON)
+                assert some.one_more() is None
+            some.count(0, SOON)
+            assert some.one_more()
+
+
+async def test_what_came_at_the_second_attempt_did_not_come_fast(harvests: Harvests, platform: Platform) -> None:
+    """A server that refuses each recording once is not hurried, however fast it is then."""
+    some = saved_ids(platform)
+    for call_id in some[24:]:
+        platform.book.delete(call_id)
+    for call_id in some[:24]:
+        platform.faults.add(Fault(where="recording", match=call_id, kind="status", code=500, times=1))
+    command = [sys.executable, "-m", "harvester", "run", "--quiet", "--processes", "2"]
+    await anyio.run_process(command, env={**os.environ, **harvests.environment})
+    (log,) = harvests.state.rglob("*.log")
+    assert log.read_text().count("attempt 1 failed") == 24
+    assert "another process fetches" not in log.read_text()
 
 
 async def test_the_settler_tells_how_fast_recordings_come(harvests: Harvests) -> None:

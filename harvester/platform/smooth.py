@@ -37,6 +37,8 @@ STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: [^\r\n]*)?\r\n")
 FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~]*\r\n")
 """The lines of an answer's head: of ASCII, none of them folded (RFC 9112, 4 and 5)."""
 
+END = b"\r\n"
+
 FIELDS_REMEMBERED = 256
 """Most lines of a server's heads are the same in each answer, and to read one takes ten times as long as to find it."""
 
@@ -72,28 +74,32 @@ def read_head(lines: Iterable[bytes]) -> Head | None:
     """Read the lines around a body, line ends included: of several heads the last one counts, and no trailer does."""
     status = None
     headers = dict[str, str]()
-    is_within = False
+    is_within, before = False, END
     for line in lines:
-        if is_within and line != b"\r\n":
+        if len(line) > LONGEST:
+            return None
+        if before == END and line.startswith(b"HTTP/"):
+            found = STATUS.fullmatch(line)
+            if found is None:
+                return None
+            status, headers, is_within = int(found[1]), {}, True
+        elif is_within and line != END:
             field = _field_of(line)
             if field is None:
                 return None
             name, value = field
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        elif line.startswith(b"HTTP/"):
-            found = STATUS.fullmatch(line) if len(line) <= LONGEST else None
-            if found is None:
-                return None
-            status, headers = int(found[1]), {}
-            is_within = True
+        elif status is None:
+            return None
         else:
             is_within = False
+        before = line
     return None if status is None or is_within else Head(status, headers)
 
 
 @functools.lru_cache(FIELDS_REMEMBERED)
 def _field_of(line: bytes) -> tuple[str, str] | None:
-    if len(line) > LONGEST or not FIELD.fullmatch(line):
+    if not FIELD.fullmatch(line):
         return None
     name, _, value = line.decode().partition(":")
     return name.lower(), value.strip()

@@ -120,6 +120,15 @@ def test_of_several_heads_the_last_one_counts() -> None:
     assert read_head(lines(early) + lines(late) + lines(trailer)) == Head(200, {"x": "2"})
 
 
+def test_nothing_but_a_head_comes_first_and_a_trailer_begins_none() -> None:
+    """Whatever it looks like: a head begins at the beginning, or behind an empty line."""
+    head, trailer = lines("HTTP/1.1 200 OK\nX: 2\n"), lines("A: b\nHTTP/1.1 200 OK\nX: 3\n")
+    assert read_head(head + trailer) == Head(200, {"x": "2"})
+    assert read_head([b"X: 1\r\n", *head]) is None
+    assert read_head([b"\r\n", *head]) is None
+    assert read_head([*head, f"X: {'a' * LONGEST}\r\n".encode()]) is None
+
+
 @pytest.mark.parametrize(
     "text",
     [
