@@ -41,7 +41,7 @@ GATHERING_SECONDS = 0.02
 """How long a group waits for more drafts while there is more to do: each costs some waits for the disk, however small it is."""
 
 HELD_SECONDS = 0.1
-"""How long the listing waits, once, for the first recording to be on the disk: helpers empty the queue before it is."""
+"""How long the listing waits, once, for the first recording to be on the disk: carriers empty the queue before it is."""
 
 BATCH = 24
 BATCHES_UNDER_WAY = 8

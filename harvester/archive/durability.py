@@ -31,6 +31,10 @@ FIRST_RELEASE = (5, 17)
 SLOW_SECONDS_PER_FILE = 0.01
 """What a group may take for each of its files: about an fsync on a rotating disk. Beyond it others are writing a lot."""
 
+FEWEST_FILES = 64
+"""Smaller groups are not judged: one sync of three files may wait for all that others have written before. Where syncs stay slow,
+more calls wait for the next one, and it is no longer small."""
+
 GROUPS_LEFT_ALONE = 100
 """Groups after a slow one whose files are made durable one by one; then `syncfs` is tried again."""
 
@@ -79,7 +83,7 @@ class Durability:
 
     def synced(self, files: int, seconds: float) -> None:
         """Count a group of so many files that waited, 0 where none did, and the time that one sync took for them."""
-        if files and seconds > files * SLOW_SECONDS_PER_FILE:
+        if files >= FEWEST_FILES and seconds > files * SLOW_SECONDS_PER_FILE:
             self._left_alone = GROUPS_LEFT_ALONE
         elif self._left_alone:
             self._left_alone -= 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harvester.archive import disk, durability
-from harvester.archive.durability import GROUPS_LEFT_ALONE, SLOW_SECONDS_PER_FILE, Durability
+from harvester.archive.durability import FEWEST_FILES, GROUPS_LEFT_ALONE, SLOW_SECONDS_PER_FILE, Durability
 from harvester.archive.mounts import read_mount
 from harvester.errors import StorageError
 from tests.fault import mounts
@@ -15,12 +15,19 @@ from tests.fault import mounts
 def test_files_wait_for_their_group_as_long_as_that_is_quick() -> None:
     """One slow sync is enough: so many groups go file by file, then the next is gathered again."""
     decision = Durability(trusted=True)
-    decision.synced(10, 9.9 * SLOW_SECONDS_PER_FILE)
+    decision.synced(FEWEST_FILES, 0.99 * FEWEST_FILES * SLOW_SECONDS_PER_FILE)
     assert decision.gathers
-    decision.synced(10, 10.1 * SLOW_SECONDS_PER_FILE)
+    decision.synced(FEWEST_FILES, 1.01 * FEWEST_FILES * SLOW_SECONDS_PER_FILE)
     for _ in range(GROUPS_LEFT_ALONE):
         assert not decision.gathers
         decision.synced(0, 0.0)
+    assert decision.gathers
+
+
+def test_a_small_group_is_no_measurement() -> None:
+    """The first one has a call or two, and may wait for what others have written."""
+    decision = Durability(trusted=True)
+    decision.synced(FEWEST_FILES - 1, 3600.0)
     assert decision.gathers
 
 
